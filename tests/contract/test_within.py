@@ -30,7 +30,7 @@ ROOT = Path(__file__).parent.parent.parent
 OpenLayer = Callable[..., Layer]
 
 
-@pytest.fixture(params=("mariadb", "sqlite"))
+@pytest.fixture(params=("mariadb", "postgresql", "sqlite"))
 def engine_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return url_of(request, tmp_path)
 
@@ -123,7 +123,7 @@ def test_two_transactions_in_turn(engine: Engine, open_layer: OpenLayer) -> None
     with poolq.within(second.given):
         ship(2)
     second.commit()
-    if engine.url.startswith("mysql"):
+    if not engine.url.startswith("sqlite"):
         with poolq.within(first.given):
             ship(3)
         first.rollback()
@@ -286,7 +286,7 @@ def test_a_late_commit_wakes_a_waiter_whose_last_job_was_taken_by_another(
     assert engine.wait(queues, LONG) > 0
 
 
-@pytest.mark.parametrize("engine_url", ["mariadb"], indirect=True)
+@pytest.mark.parametrize("engine_url", ["mariadb", "postgresql"], indirect=True)
 def test_an_open_transaction_holds_nobody_up(engine: Engine, layer: Layer) -> None:
     """Whatever others do in the queue meanwhile. On SQLite, it holds up whoever writes."""
     worker = Worker(engine)

@@ -17,6 +17,7 @@ from itertools import count
 from typing import Any
 from urllib.parse import urlsplit
 
+import psycopg
 import pymysql
 
 import poolq
@@ -55,7 +56,7 @@ class Layer(ABC):
 
 
 class Driver(Layer):
-    """sqlite3 or PyMySQL."""
+    """sqlite3, PyMySQL or psycopg."""
 
     def __init__(self, url: str) -> None:
         self.given = connect(url)
@@ -184,6 +185,8 @@ def connect(url: str, **options: Any) -> Any:
     where = urlsplit(url)
     if where.scheme == "sqlite":
         return sqlite3.connect(where.path[1:], LOCK_TIMEOUT, isolation_level=None, **options)
+    if where.scheme == "postgresql":
+        return psycopg.connect(url, autocommit=True, **options)
     return pymysql.connect(**mysql_options(url), autocommit=True, **options)
 
 
@@ -198,6 +201,8 @@ def sqlalchemy_engine(url: str, **options: Any) -> Any:
 
     if url.startswith("sqlite"):
         return create_engine(url, connect_args={"timeout": LOCK_TIMEOUT}, **options)
+    if url.startswith("postgresql"):
+        return create_engine(url.replace("://", "+psycopg://", 1), **options)
     return create_engine("mysql+pymysql://", connect_args=mysql_options(url), **options)
 
 
@@ -218,7 +223,7 @@ def django_alias(url: str) -> str:
         made |= {"ENGINE": f"{made['ENGINE']}3", "OPTIONS": {"timeout": LOCK_TIMEOUT}}
     else:
         made |= {"USER": where.username, "HOST": where.hostname, "PORT": where.port}
-        made["OPTIONS"] = {"ssl_disabled": True}
+        made["OPTIONS"] = {"ssl_disabled": True} if where.scheme == "mysql" else {}
     connections.settings[alias] = {"ENGINE": "django.db.backends.dummy", **made}
     connections.settings = connections.configure_settings(connections.settings)
     return alias

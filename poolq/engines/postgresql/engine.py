@@ -18,6 +18,8 @@ from poolq.engines.schema_version import check_version
 from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sql.queues.wakeups import take_wakeup
 from poolq.engines.sql.schema import check_namespace
+from poolq.engines.sql.session import Query, RenderedSQL, TemplateToken
+from poolq.engines.sql.within import UserSQL
 from poolq.errors import EngineUnavailable
 
 #: A waiter looks again after POLL_INTERVAL seconds, if jobs may have been stored before others knew
@@ -30,6 +32,7 @@ CURSOR_LIFETIME = 0.1
 #: The share of the time in which claims and waiters look from the heads of queues, past the jobs
 #: that were done since somebody has opened a snapshot.
 LOOK_SHARE = 1 / 50
+SCHEMA_NAME = "SELECT relnamespace::regnamespace::text FROM pg_class WHERE oid = to_regclass(?)"
 
 
 class PostgreSQLEngine(SQLEngine):
@@ -37,6 +40,7 @@ class PostgreSQLEngine(SQLEngine):
     of lost connections, which the next connect ends."""
 
     exact_counts = PostgreSQLSession.counted
+    user_sql = UserSQL("postgresql")
 
     def __init__(self, url: str, namespace: str) -> None:
         check_namespace(namespace)
@@ -48,6 +52,7 @@ class PostgreSQLEngine(SQLEngine):
         self._statements = Statements(self.texts)
         self._lost_names: list[str] = []
         self._folding = Folding()
+        self._qualified: RenderedSQL | None = None
         self.schema: PostgreSQLSchema = PostgreSQLSchema(
             self._open, self.texts, namespace, self.options
         )
@@ -98,6 +103,15 @@ class PostgreSQLEngine(SQLEngine):
         self._drop(session)
         return self._connections.get()
 
+    def _user_texts(self) -> RenderedSQL:
+        """Return statements that name the schema, whatever the `search_path` of a connection."""
+        if self._qualified is None:
+            (found,) = self.session.read(Query(SCHEMA_NAME, (self.texts["{schema}"],)))
+            schema = found.rows[0][0]
+            dialect = DIALECT._replace(quoted=TemplateToken(lambda name: f'{schema}."{name}"'))
+            self._qualified = RenderedSQL(dialect, self.namespace)
+        return self._qualified
+
     def wait(self, queues: Queues, timeout: float) -> int:
         end = time.monotonic() + timeout
         while True:
@@ -105,7 +119,7 @@ class PostgreSQLEngine(SQLEngine):
             session = self.session
             is_new = session.announce()
             found, later, clock = self._load_due_states(queues)
-            jobs, next_due = take_wakeup(session, found, later)
+            jobs, next_due = take_wakeup(session, found, later, self._woken)
             if jobs:
                 return jobs
             now = time.monotonic()

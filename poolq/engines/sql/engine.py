@@ -68,7 +68,9 @@ class SQLEngine(Engine):
         self._swept = limit_windows.FIRST_POSITION
         self._woken: set[str] = set()  # see `take_wakeup`
         self.schedules = SQLSchedules(lambda: self.session)
-        self._database_id = DatabaseId(self.texts, redacted_url, lambda one: self.session.read(one))
+        self._database_id = DatabaseId(
+            lambda: self._user_texts(), redacted_url, lambda one: self.session.read(one)
+        )
 
     @property
     @abstractmethod
@@ -108,8 +110,12 @@ class SQLEngine(Engine):
                 f"{connection.label} is one of {connection.server}, and poolq's engine is"
                 f" {self.redacted_url}: use poolq.after_commit, or an engine in your database"
             )
-        made = UserTransaction(connection, self.user_sql, self.texts, self._check_database)
+        made = UserTransaction(connection, self.user_sql, self._user_texts, self._check_database)
         return made.store
+
+    def _user_texts(self) -> RenderedSQL:
+        """Return the statements for connections of the application."""
+        return self.texts
 
     def _check_database(self, connection: UserConnection) -> None:
         """Raise TransactionError if the connection does not have the engine's database."""

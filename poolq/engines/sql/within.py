@@ -23,9 +23,10 @@ from poolq.jobs.message import Push
 #: The most jobs, and bytes of them, that one statement stores.
 MAX_ROWS, MAX_BYTES = 100, 1 << 20
 READ_ID = "SELECT id FROM {schema}"
-_PLAIN = "(?, '', {user_now}, ?, x'', ?, NULL)"
+_PLAIN = "(?, '', {user_now}, ?, {no_bytes}, ?, NULL)"
 _DUE = "{greatest}(?, {user_now} + ?)"
-_TIMED = f"(?, CASE WHEN {_DUE} > {{user_now}} THEN 'd' ELSE '' END, {_DUE}, ?, x'', ?, {_DUE} + ?)"
+_PLACE = f"CASE WHEN {_DUE} > {{user_now}} THEN 'd' ELSE '' END"
+_TIMED = f"(?, {_PLACE}, {_DUE}, ?, {{no_bytes}}, ?, {_DUE} + ?)"
 
 
 class UserSQL(NamedTuple):
@@ -39,11 +40,14 @@ class UserSQL(NamedTuple):
 
 
 class DatabaseId:
-    """Tells whether a connection of the application has the engine's database. `read` reads by a
-    connection of the engine."""
+    """Tells whether a connection of the application has the engine's database. `texts` returns the
+    statements for connections of the application. `read` reads by a connection of the engine."""
 
     def __init__(
-        self, texts: RenderedSQL, redacted_url: str, read: Callable[[Query], list[QueryResult]]
+        self,
+        texts: Callable[[], RenderedSQL],
+        redacted_url: str,
+        read: Callable[[Query], list[QueryResult]],
     ) -> None:
         self._texts = texts
         self._redacted_url = redacted_url
@@ -56,9 +60,10 @@ class DatabaseId:
         database = connection.database()
         if database is not None and database in self._proved:
             return
-        table = self._texts.tokens["schema"]
+        texts = self._texts()
+        table = texts.tokens["schema"]
         try:
-            found = to_text((connection.read(self._texts[READ_ID]) or [""])[0])
+            found = to_text((connection.read(texts[READ_ID]) or [""])[0])
         except Exception as error:
             said = " ".join(str(error).split())
             raise TransactionError(
@@ -90,14 +95,14 @@ def require_transaction(connection: UserConnection) -> None:
 
 
 class UserTransaction:
-    """Stores jobs in the open transaction of one connection. `check` raises TransactionError if
-    this has not the engine's database."""
+    """Stores jobs in the open transaction of one connection. `texts`: see `DatabaseId`. `check`
+    raises TransactionError if this has not the engine's database."""
 
     def __init__(
         self,
         connection: UserConnection,
         user_sql: UserSQL,
-        texts: RenderedSQL,
+        texts: Callable[[], RenderedSQL],
         check: Callable[[UserConnection], None],
     ) -> None:
         self._connection = connection
@@ -130,7 +135,7 @@ class UserTransaction:
             some = first_chunk(pushes, MAX_ROWS, MAX_BYTES)
             pushes = pushes[len(some) :]
             args = [value for push in some for value in self._values(row, push, now)]
-            self._connection.execute(self._texts[_insert(row, len(some))], args)
+            self._connection.execute(self._texts()[_insert(row, len(some))], args)
 
     def _values(self, row: str, push: Push, now: tuple[int, ...]) -> Sequence[object]:
         """Return the arguments of a row."""

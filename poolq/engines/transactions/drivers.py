@@ -82,12 +82,15 @@ class PsycopgDriver(UserConnection):
         return "use it within its transaction()" if closed else ""
 
     def execute(self, sql: str, args: Sequence[Any]) -> None:
-        self._raw.execute(with_percent(sql), args)
+        from psycopg import Cursor
+
+        Cursor(self._raw).execute(with_percent(sql), args)  # its own cursors may take no %s
 
     def read(self, sql: str) -> Sequence[Any] | None:
+        from psycopg import Cursor
         from psycopg.rows import tuple_row
 
-        with self._raw.cursor(row_factory=tuple_row) as cursor:
+        with Cursor(self._raw, row_factory=tuple_row) as cursor:
             return cursor.execute(sql).fetchone()
 
     def database(self) -> object:
