@@ -45,13 +45,27 @@ class Statement(NamedTuple):
 
 #: A statement with its arguments.
 Bound = tuple[Statement, Sequence[bytes | None]]
-_ENCODERS: dict[type, tuple[int, Callable[[Any], bytes | None]]] = {
-    str: (TEXT, str.encode),
-    int: (INT, _pack),
-    bool: (INT, _pack),
-    bytes: (BYTES, bytes),
-    type(None): (UNKNOWN, lambda _: None),
-}
+_Encoder = tuple[int, Callable[[Any], bytes | None]]
+
+
+class _Encoders(dict[type, _Encoder]):
+    def __missing__(self, kind: type) -> _Encoder:
+        """Return the encoder of the class above, such as that of str for a JobId."""
+        for above in kind.__mro__[1:]:
+            if above in self:
+                return self[above]
+        raise TypeError(f"a value of {kind} cannot be sent to PostgreSQL")
+
+
+_ENCODERS = _Encoders(
+    {
+        str: (TEXT, str.encode),
+        int: (INT, _pack),
+        bool: (INT, _pack),
+        bytes: (BYTES, bytes),
+        type(None): (UNKNOWN, lambda _: None),
+    }
+)
 
 
 class Statements:
@@ -143,13 +157,11 @@ def _args_of(row: Sequence[object]) -> list[object]:
 
 def _encode(arg: object) -> tuple[int, bytes | None]:
     """Return the type and the encoded value of an argument."""
-    found = _ENCODERS.get(type(arg))
-    if found is not None:
-        type_, encode = found
-        return type_, encode(arg)
-    if isinstance(arg, (list, tuple)):
-        return _encode_array(arg)
-    raise TypeError(f"{arg!r} cannot be sent to PostgreSQL")
+    kind = type(arg)
+    if kind is list or kind is tuple:
+        return _encode_array(arg)  # type: ignore[arg-type]  # mypy does not narrow it
+    type_, encode = _ENCODERS[kind]
+    return type_, encode(arg)
 
 
 def _encode_array(values: Sequence[object]) -> tuple[int, bytes]:
