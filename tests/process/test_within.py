@@ -23,7 +23,7 @@ def layer(project: Project, monkeypatch: pytest.MonkeyPatch) -> Iterator[Layer]:
         yield opened
 
 
-@on("mariadb")
+@on("mariadb", "postgresql")
 @pytest.mark.parametrize("queue", ["default", "fresh", "named"])
 def test_a_commit_after_later_jobs_wakes_an_idle_pool(
     project: Project, layer: Layer, queue: str
@@ -38,6 +38,24 @@ def test_a_commit_after_later_jobs_wakes_an_idle_pool(
         project.ledger.until("end", project.dispatch("Quick"))
         layer.commit()
         project.ledger.until("end", early)
+
+
+@on("mariadb", "postgresql")
+@pytest.mark.parametrize("flags", [(), ("--queue=named,default",)], ids=["all", "named"])
+def test_a_commit_after_later_jobs_is_found_by_a_busy_pool(
+    project: Project, layer: Layer, flags: tuple[str, ...]
+) -> None:
+    """The job is due before those that were claimed last, behind which there are always more."""
+    project.ready(2, *FOR_MINUTES, *flags)
+    layer.begin()
+    with poolq.within(layer.given):
+        early = poolq.dispatch("jobs:Quick")
+    many = 6000  # for minutes
+    project.dispatch_many("Brief", many)
+    project.ledger.until("start", times=50)
+    layer.commit()
+    project.ledger.until("end", early)
+    assert project.left() > many // 2
 
 
 @on("sqlite")

@@ -11,14 +11,14 @@ from poolq.engines.postgresql.faults import translate
 from poolq.engines.postgresql.folding import Folding
 from poolq.engines.postgresql.options import parse_url
 from poolq.engines.postgresql.schema import PostgreSQLSchema
-from poolq.engines.postgresql.session import ANNOUNCE_INTERVAL, PostgreSQLSession
+from poolq.engines.postgresql.session import ANNOUNCE_INTERVAL, TELL, PostgreSQLSession
 from poolq.engines.postgresql.statements import Statements
 from poolq.engines.postgresql.wire import ServerError
 from poolq.engines.schema_version import check_version
 from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sql.queues.wakeups import take_wakeup
 from poolq.engines.sql.schema import check_namespace
-from poolq.engines.sql.session import Query, RenderedSQL, TemplateToken
+from poolq.engines.sql.session import Dialect, Query, RenderedSQL, TemplateToken
 from poolq.engines.sql.within import UserSQL
 from poolq.errors import EngineUnavailable
 
@@ -40,7 +40,7 @@ class PostgreSQLEngine(SQLEngine):
     of lost connections, which the next connect ends."""
 
     exact_counts = PostgreSQLSession.counted
-    user_sql = UserSQL("postgresql")
+    user_sql = UserSQL("postgresql", tell=TELL)
 
     def __init__(self, url: str, namespace: str) -> None:
         check_namespace(namespace)
@@ -48,7 +48,7 @@ class PostgreSQLEngine(SQLEngine):
         super().__init__(
             url, namespace, self.options.redacted_url, DIALECT, CURSOR_LIFETIME, LOOK_SHARE
         )
-        self.texts.tokens["waiting"] = f"{DIALECT.quoted:{namespace}_waiting}"
+        self.texts = _texts(DIALECT, namespace)
         self._statements = Statements(self.texts)
         self._lost_names: list[str] = []
         self._folding = Folding()
@@ -109,7 +109,7 @@ class PostgreSQLEngine(SQLEngine):
             (found,) = self.session.read(Query(SCHEMA_NAME, (self.texts["{schema}"],)))
             schema = found.rows[0][0]
             dialect = DIALECT._replace(quoted=TemplateToken(lambda name: f'{schema}."{name}"'))
-            self._qualified = RenderedSQL(dialect, self.namespace)
+            self._qualified = _texts(dialect, self.namespace)
         return self._qualified
 
     def wait(self, queues: Queues, timeout: float) -> int:
@@ -156,3 +156,12 @@ class PostgreSQLEngine(SQLEngine):
 
     def close(self) -> None:
         self._connections.drop()
+
+
+def _texts(dialect: Dialect, namespace: str) -> RenderedSQL:
+    """Return templates that may name the sequence `waiting` and the channel of notifications, whose
+    name has at most 63 bytes."""
+    texts = RenderedSQL(dialect, namespace)
+    channel = texts.tokens["channel"] = f"{namespace}_waiting"
+    texts.tokens["waiting"] = f"{dialect.quoted:{channel}}"
+    return texts

@@ -73,8 +73,6 @@ class Statements:
 
     def __init__(self, texts: RenderedSQL) -> None:
         self.texts = texts
-        #: The name under which waiters are notified; it has at most 63 bytes.
-        self.channel = texts.tokens["waiting"].strip('"')
         self._known: dict[object, Statement] = {}
         self._numbers = count(1)
 

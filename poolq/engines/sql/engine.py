@@ -103,14 +103,15 @@ class SQLEngine(Engine):
     def within(
         self,
         connection: UserConnection,
-        notify: bool = True,  # noqa: ARG002  # waiters poll
+        notify: bool = True,
     ) -> Callable[[Sequence[Push]], object]:
         if connection.server != self.user_sql.server:
             raise TransactionError(
                 f"{connection.label} is one of {connection.server}, and poolq's engine is"
                 f" {self.redacted_url}: use poolq.after_commit, or an engine in your database"
             )
-        made = UserTransaction(connection, self.user_sql, self._user_texts, self._check_database)
+        user_sql = self.user_sql if notify else self.user_sql._replace(tell="")
+        made = UserTransaction(connection, user_sql, self._user_texts, self._check_database)
         return made.store
 
     def _user_texts(self) -> RenderedSQL:

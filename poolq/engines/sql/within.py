@@ -11,6 +11,7 @@ table `schema` shows it, which is read once for each database that the applicati
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import groupby
+from time import monotonic
 from typing import Any, NamedTuple
 from weakref import WeakSet
 
@@ -22,6 +23,8 @@ from poolq.jobs.message import Push
 
 #: The most jobs, and bytes of them, that one statement stores.
 MAX_ROWS, MAX_BYTES = 100, 1 << 20
+#: Seconds after which waiters are told once more of jobs in a queue. They also look each second.
+TELL_INTERVAL = 1.0
 READ_ID = "SELECT id FROM {schema}"
 _PLAIN = "(?, '', {user_now}, ?, {no_bytes}, ?, NULL)"
 _DUE = "{greatest}(?, {user_now} + ?)"
@@ -32,11 +35,12 @@ _TIMED = f"(?, {_PLACE}, {_DUE}, ?, {{no_bytes}}, ?, {_DUE} + ?)"
 class UserSQL(NamedTuple):
     """How statements are written for connections of the application. `server`: see
     `UserConnection`. `clock`: returns the time if `{user_now}` is an argument. `text`: encodes text
-    for columns of text."""
+    for columns of text. `tell`: tells waiters of jobs in a queue, after the commit."""
 
     server: str
     clock: Callable[[], int] | None = None
     text: Callable[[str], object] = str
+    tell: str = ""
 
 
 class DatabaseId:
@@ -110,6 +114,7 @@ class UserTransaction:
         self._texts = texts
         self._check = check
         self._is_checked = False
+        self._told: dict[str, float] = {}
 
     def store(self, pushes: Sequence[Push]) -> None:
         """Store these jobs. Raises TransactionError, or what the application's layer raises."""
@@ -122,6 +127,8 @@ class UserTransaction:
         try:
             for row, some in groupby(pushes, _row):
                 self._insert(row, list(some), now)
+            if self._user_sql.tell:
+                self._tell({push.queue for push in pushes})
         except Exception as error:
             more = f" and {len(pushes) - 1} more" if len(pushes) > 1 else ""
             error.add_note(
@@ -136,6 +143,14 @@ class UserTransaction:
             pushes = pushes[len(some) :]
             args = [value for push in some for value in self._values(row, push, now)]
             self._connection.execute(self._texts()[_insert(row, len(some))], args)
+
+    def _tell(self, queues: set[str]) -> None:
+        """Tell waiters of these queues, unless this has just been done in this transaction."""
+        now = monotonic()
+        for queue in sorted(queues):
+            if now - self._told.get(queue, -TELL_INTERVAL) >= TELL_INTERVAL:
+                self._connection.execute(self._texts()[self._user_sql.tell], [queue])
+                self._told[queue] = now
 
     def _values(self, row: str, push: Push, now: tuple[int, ...]) -> Sequence[object]:
         """Return the arguments of a row."""
