@@ -10,17 +10,21 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
+from psycopg.rows import dict_row
 from pymysql.cursors import Cursor
 
 import poolq
 from poolq.engines.base import Engine
+from poolq.engines.postgresql import PostgreSQLEngine
 from poolq.engines.sql.engine import SQLEngine
 from poolq.jobs import message_template
 from poolq.jobs.message import decode
 from tests.conftest import url_of
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import SECOND, Worker
+from tests.contract.test_sql_postgresql import told
 from tests.contract.waiters import LONG, SHORT
 from tests.support.layers import LAYERS, MOMENTS, Layer, connect, make_orders
 from tests.support.producing import MODULE, produce_to
@@ -194,19 +198,20 @@ def test_another_database(
     cursor.execute(f"CREATE TABLE {namespace}.{schema} SELECT version, 'twin' AS id FROM {schema}")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(MODULE, "_chosen", produce_to(other))  # type: ignore[arg-type]  # any
-        text = refused_in(layer, namespace)
+        text = refused_in(layer, f"USE {namespace}")
         assert f"has another table {schema} than poolq's engine, {engine.url}: " in text
-        text = refused_in(layer, "mysql")
+        text = refused_in(layer, "USE mysql")
     assert f"cannot read {schema} (" in text
     assert text.endswith("in which 'poolq db migrate' has made the tables")
     cursor.execute(f"DROP DATABASE {namespace}")
     assert numbers(engine)[1] == [1, 2]
 
 
-def refused_in(layer: Layer, database: str) -> str:
-    """Why a dispatch is refused in a transaction of the layer on this database."""
+def refused_in(layer: Layer, first: str = "") -> str:
+    """Why a dispatch is refused in a transaction of the layer that begins with this statement."""
     layer.begin()
-    layer.execute(f"USE {database}")
+    if first:
+        layer.execute(first)
     with pytest.raises(poolq.TransactionError) as caught, poolq.within(layer.given):
         ship(3)
     layer.rollback()
@@ -226,6 +231,60 @@ def test_whatever_a_connection_has_set(engine: Engine, charset: str) -> None:
     assert (decode(job.body).payload, job.queue) == ({"n": "ü\\ '\" 😀"}, "größe")
     ((*_, due),) = facts(engine, [job.id])
     assert abs(engine.now() - due) < 60 * SECOND
+
+
+@pytest.mark.parametrize("engine_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("kind", [psycopg.Cursor, psycopg.ClientCursor, psycopg.RawCursor])
+def test_whatever_a_connection_to_postgresql_has_set(
+    engine: Engine, kind: type[psycopg.Cursor]
+) -> None:
+    options = {"cursor_factory": kind, "row_factory": dict_row, "client_encoding": "latin1"}
+    with closing(connect(engine.url, **options)) as raw:
+        raw.execute("SET timezone = '+05:00'")
+        raw.execute("SET search_path = pg_catalog")
+        with raw.transaction(), poolq.within(raw):
+            poolq.dispatch("jobs:Ship", {"n": "ü\\ '\" 😀"}, queue="größe")
+    (job,) = engine.page("ready").jobs
+    assert (decode(job.body).payload, job.queue) == ({"n": "ü\\ '\" 😀"}, "größe")
+    ((*_, due),) = facts(engine, [job.id])
+    assert abs(engine.now() - due) < 60 * SECOND
+
+
+@pytest.mark.parametrize("engine_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("name", LAYERS)
+def test_another_database_of_postgresql(
+    engine: Engine, opened: OpenEngine, namespace: str, name: str
+) -> None:
+    with closing(connect(engine.url)) as raw:
+        raw.execute(f"CREATE DATABASE {namespace}")
+    url = f"{engine.url.rpartition('/')[0]}/{namespace}"
+    with closing(LAYERS[name](url)) as layer:
+        table = f'public."{engine.namespace}_schema"'
+        text = refused_in(layer)
+        assert f"cannot read {table} (" in text
+        assert text.endswith("in which 'poolq db migrate' has made the tables")
+        opened(url, engine.namespace, migrate=True).close()
+        assert f"has another table {table} than poolq's engine, {engine.url}: " in refused_in(layer)
+    assert numbers(engine)[1] == []
+
+
+@pytest.mark.parametrize("engine_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("notify", [True, False])
+def test_who_waits_is_told_after_the_commit(engine: Engine, layer: Layer, notify: bool) -> None:
+    assert isinstance(engine, PostgreSQLEngine)
+    channel = engine.session.channel
+    with closing(connect(engine.url)) as raw:
+        raw.execute(f'LISTEN "{channel}"')
+        for queue, until_ms in (("early", 0), ("late", 1 << 60)):
+            raw.execute("SELECT setval(%s::regclass, %s)", [f'"{channel}"', until_ms])
+            layer.begin()
+            with poolq.within(layer.given, notify=notify):
+                ship(1, queue=queue)
+                ship(2, queue=queue)
+            assert told(raw) == []
+            layer.commit()
+        raw.execute("SELECT pg_notify(%s, 'end')", [channel])
+        assert told(raw, 30)[:1] == ["late" if notify else "end"]
 
 
 def test_a_kill_at_any_moment_leaves_both_or_neither(

@@ -44,7 +44,6 @@ MAX_POSITIONS = 100
 #: while nobody waits.
 _NOW_MS = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 TELL = f"SELECT pg_notify('{{channel}}', ?) FROM {{waiting}} WHERE last_value > {_NOW_MS}"
-LISTEN = 'LISTEN "{channel}"'
 ANNOUNCE = f"SELECT setval('{{waiting}}', {_NOW_MS} + ?)"
 #: How often a waiter announces that it waits, and for how long, in seconds.
 ANNOUNCE_INTERVAL, ANNOUNCED = 1.0, 1.5
@@ -75,6 +74,7 @@ class PostgreSQLSession(Session):
         self.statements = statements
         self.known_queues: set[str] = set()
         self.busy = False  # waiting for an answer, or within a transaction
+        self.channel: str = statements.texts.tokens["channel"]
         self._announced_at = 0.0
         self._on_lost = on_lost
         self._on_used = on_used
@@ -86,7 +86,7 @@ class PostgreSQLSession(Session):
         now = time.monotonic()
         since = now - self._announced_at
         if since >= ANNOUNCE_INTERVAL:
-            first = [] if self._announced_at else [Query(LISTEN)]
+            first = [] if self._announced_at else [Query(f'LISTEN "{self.channel}"')]
             self.read(*first, Query(ANNOUNCE, (int(ANNOUNCED * 1000),)))
             self._announced_at = now
         return since >= ANNOUNCED
