@@ -1,8 +1,9 @@
 """Stores jobs by statements of the application's own connection, in its transaction.
 
-Only INSERTs are sent, with the server's time: no lock that poolq needs, no row of a queue, no
-commit and no savepoint. A job that waits for `Concurrent` is stored as if it did not; the worker
-that claims it parks it. How waiters notice a late commit: see `queues/wakeups.py`.
+Only INSERTs are sent, with the server's time, and on PostgreSQL a notification: no lock that poolq
+needs, no row of a queue, no commit and no savepoint. A job that waits for `Concurrent` is stored as
+if it did not; the worker that claims it parks it. How waiters notice a late commit: see
+`queues/wakeups.py`.
 
 The connection must have the engine's database, and not another one of that name. A random id in the
 table `schema` shows it, which is read once for each database that the application connects to.
