@@ -41,5 +41,7 @@ DIALECT = Dialect(
     clustered=_VACUUMED,
     where=TemplateToken(" WHERE {}".format),
     keys_within=False,
+    random="gen_random_uuid()::text",
+    user_now="(extract(epoch FROM statement_timestamp()) * 1000000)::bigint",
     more_tables=("answers", "added"),
 )
