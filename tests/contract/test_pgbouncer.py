@@ -28,6 +28,7 @@ from tests.contract.helpers import (
     tied,
     total,
 )
+from tests.contract.test_sql_postgresql import commit_unsynced
 from tests.support.pgbouncer import PgBouncer
 from tests.support.scratch import Scratch
 
@@ -124,6 +125,10 @@ def test_a_transaction_has_poolqs_settings_and_leaves_none(
             assert raw.execute(SETTINGS).fetchone() == SERVERS
             kept = raw.execute("SELECT name FROM pg_prepared_statements").fetchall()
             assert not kept
+
+
+def test_a_transaction_that_does_not_wait_for_the_disk(pooled: PostgreSQLEngine) -> None:
+    commit_unsynced(pooled)
 
 
 def test_the_tables_of_a_schema_are_found_through_the_pooler(

@@ -15,7 +15,7 @@ from poolq.engines.postgresql import engine as engine_module
 from poolq.engines.postgresql import session as session_module
 from poolq.engines.sql.claims import cursors
 from poolq.engines.sql.queues import turns
-from poolq.engines.sql.session import Query
+from poolq.engines.sql.session import Query, Transaction
 from poolq.errors import ConfigError, EngineUnavailable
 from poolq.jobs.message import State
 from poolq.jobs.outcomes import ACK, Release
@@ -88,6 +88,36 @@ def test_a_connection_that_was_lost_is_ended_before_its_work_is_repeated(
     assert named(worker.claim()) == ["a"], "its lock is free"
     monkeypatch.undo()
     lost.close()
+
+
+SYNCED = "SELECT current_setting('synchronous_commit')"
+NOTE_SYNCED = """INSERT INTO {nodes} (node, beat, info)
+    VALUES (current_setting('synchronous_commit'), 1, ''::bytea)"""
+
+
+def commit_unsynced(engine: PostgreSQLEngine) -> None:
+    """Once with BEGIN and once without."""
+    session = engine.session
+
+    def read_within(tx: Transaction) -> object:
+        tx.unsynced()
+        return [tx.one(SYNCED) for _ in range(2)]
+
+    def only_write(tx: Transaction) -> None:
+        tx.unsynced()
+        tx.later(Query(NOTE_SYNCED))
+
+    assert session.transact(read_within) == [("off",), ("off",)]
+    session.transact(only_write)
+    assert rows(engine, "SELECT node FROM {nodes}") == [("off",)]
+    assert session.transact(lambda tx: tx.one(SYNCED)) == ("on",)
+    assert session.read(Query(SYNCED))[0].rows == [("on",)]
+
+
+def test_a_transaction_of_which_nothing_would_be_missed_does_not_wait_for_the_disk(
+    postgresql: PostgreSQLEngine,
+) -> None:
+    commit_unsynced(postgresql)
 
 
 def test_a_server_that_does_not_answer_is_given_up(

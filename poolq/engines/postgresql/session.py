@@ -45,6 +45,8 @@ MAX_POSITIONS = 100
 _NOW_MS = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 TELL = f"SELECT pg_notify('{{channel}}', ?) FROM {{waiting}} WHERE last_value > {_NOW_MS}"
 ANNOUNCE = f"SELECT setval('{{waiting}}', {_NOW_MS} + ?)"
+#: Sets it for the transaction, also without BEGIN.
+UNSYNCED = "SELECT set_config('synchronous_commit', 'off', true)"
 #: How often a waiter announces that it waits, and for how long, in seconds.
 ANNOUNCE_INTERVAL, ANNOUNCED = 1.0, 1.5
 #: Seconds of retries after which a transaction fails.
@@ -213,6 +215,9 @@ class PostgreSQLTransaction(Transaction):
 
     def tell(self, queues: Sequence[str]) -> None:
         self.later(*(Query(TELL, (queue,)) for queue in queues))
+
+    def unsynced(self) -> None:
+        self.later(Query(UNSYNCED))
 
     def shut(self, table: str) -> None:
         self.later(Query(f"LOCK TABLE {{{table}}} IN EXCLUSIVE MODE"))

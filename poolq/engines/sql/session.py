@@ -81,6 +81,10 @@ class Transaction(ABC):
     def tell(self, queues: Sequence[str]) -> None:  # noqa: B027  # others look for themselves
         """Tell those who wait, once the transaction has ended, that these queues have jobs."""
 
+    def unsynced(self) -> None:  # noqa: B027  # elsewhere, the engine's URL or the server decides
+        """Let the commit not wait for the disk: nobody is harmed if the server loses the changes,
+        all of them together, in a crash."""
+
     def shut(self, table: str) -> None:  # noqa: B027  # PostgreSQL alone needs it
         """Until the transaction ends, let no other write to this table or lock rows of it, not even
         rows that do not exist. Elsewhere, locks of rows include those that do not exist."""
