@@ -10,11 +10,11 @@ from tests.chaos.brokers import Undo, nothing
 from tests.chaos.failover import Lost
 from tests.chaos.fleet import BROKEN, CODE, Fleet
 from tests.chaos.records import NOBODY, Done
-from tests.chaos.schedule import BROKER, FAILOVER, RESTORE, Fault
+from tests.chaos.schedule import BACKEND, BROKER, FAILOVER, RESTORE, Fault
 from tests.support.processes import Process, process
 
 #: Faults that concern both nodes.
-EVERYWHERE = (*BROKER, *FAILOVER, *RESTORE, "disk-full", "reload-broken")
+EVERYWHERE = (*BROKER, *BACKEND, *FAILOVER, *RESTORE, "disk-full", "reload-broken")
 #: Faults that come just as a job has ended.
 AMID = ("kill-worker-at-end",)
 Began = tuple[Undo, list[Process]]

@@ -17,7 +17,7 @@ import redis
 from poolq.engines.sqlite import SQLiteEngine
 from tests.chaos.disk import Disk
 from tests.chaos.failover import PATIENT, Failovers, Lost
-from tests.chaos.restoring import copy_mariadb, copy_redis, copy_sqlite
+from tests.chaos.restoring import copy_mariadb, copy_postgresql, copy_redis, copy_sqlite, is_awake
 from tests.support.mysql import MySQL, install_mysql
 from tests.support.postgresql import PostgreSQL, install_postgresql
 from tests.support.proxy import Proxy
@@ -204,7 +204,27 @@ class PostgreSQLBroker(Served):
         return PostgreSQL(self.scratch.folder("broker"), template, durable=True)
 
     def copy(self) -> Undo | None:
-        return None
+        assert isinstance(self.server, PostgreSQL)
+        return copy_postgresql(self.server, self.namespace)
+
+    def begin(self, kind: str, node: int, pick: float) -> Undo | None:
+        if kind == "kill-backend":
+            return self._kill_backend(pick)
+        return super().begin(kind, node, pick)
+
+    def _kill_backend(self, pick: float) -> Undo | None:
+        """The server ends all the others, recovers and goes on."""
+        assert isinstance(self.server, PostgreSQL)
+        found = self.server.backends() if is_awake(self.server) else []
+        if not found:
+            return None
+        found[int(pick * len(found))].kill()
+
+        def end() -> None:
+            if is_awake(self.server):
+                until(self.server.answers, 30, "the server to have recovered")
+
+        return end
 
     def left(self, namespace: str) -> list[str]:
         assert isinstance(self.server, PostgreSQL)

@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import psycopg
 import pymysql
 import redis
 
 from tests.chaos.failover import Facts, Lost, compare
+from tests.support.postgresql import PostgreSQL
 from tests.support.server import Server
 from tests.support.servers import MariaDB, Redis
 
@@ -26,6 +28,8 @@ TABLES = (
     "jobs", "failed", "queues", "workers", "nodes", "windows", "lines", "slots", "counters",
     "unique_keys", "overrides", "holds", "schedules", "declared",
 )  # fmt: skip
+#: The tables on PostgreSQL.
+POSTGRESQL_TABLES = (*TABLES, "answers", "added")
 #: Seconds that a file's writers, or a server's transactions, may hold up the return.
 PATIENCE = 10
 
@@ -55,7 +59,7 @@ def copy_redis(server: Redis, namespace: str) -> Callable[[], Lost | None] | Non
     head = f"{{{namespace}}}:"
 
     def swap(dumps: Sequence[Any]) -> tuple[Facts, list[Any]] | None:
-        if not _answers(server):
+        if not is_awake(server):
             return None
         with server.client() as client, suppress(redis.RedisError):
             hashes, found = client.eval(SWAP, 0, head, *dumps)
@@ -92,18 +96,21 @@ Rows = dict[str, tuple[list[str], list[tuple[Any, ...]]]]
 Ask = Callable[[str], tuple[list[str], list[tuple[Any, ...]]]]
 
 
-def _rows(ask: Ask, namespace: str) -> Rows:
+def _rows(ask: Ask, namespace: str, tables: Sequence[str] = TABLES) -> Rows:
     """All tables: their columns and rows."""
-    return {table: ask(f"SELECT * FROM {namespace}_{table}") for table in TABLES}
+    return {table: ask(f"SELECT * FROM {namespace}_{table}") for table in tables}
 
 
-def _of_rows(rows: Rows) -> Facts:
-    workers = {one["worker"]: one for one in _named(rows, "workers")}
+def of_rows(rows: Rows) -> Facts:
+    """What is stored of each job. On PostgreSQL, a worker's record is in two tables."""
+    workers = {one["worker"]: [one] for one in _named(rows, "workers")}
+    for answer in _named(rows, "answers") if "answers" in rows else ():
+        workers.setdefault(answer["worker"], []).append(answer)
     facts: Facts = {}
     for table in ("jobs", "failed"):
         for one in _named(rows, table):
-            place = str(one.get("place", "failed")).removeprefix("w:").encode()
-            facts[_text(one["id"])] = (repr([*one.values(), workers.get(_text(place))]).encode(),)
+            worker = str(one.get("place", "failed")).removeprefix("w:")
+            facts[_text(one["id"])] = (repr([*one.values(), workers.get(worker)]).encode(),)
     return facts
 
 
@@ -149,7 +156,7 @@ def copy_mariadb(server: MariaDB, namespace: str) -> Callable[[], Lost | None] |
     names = {table: f"{namespace}_{table}" for table in TABLES}
 
     def swap(rows: Rows | None) -> Rows | None:
-        if not _answers(server):
+        if not is_awake(server):
             return None
         with suppress(pymysql.Error, OSError), closing(server.connect()) as line:
             cursor = line.cursor()
@@ -179,6 +186,43 @@ def copy_mariadb(server: MariaDB, namespace: str) -> Callable[[], Lost | None] |
     return _restoring(swap)
 
 
+def copy_postgresql(server: PostgreSQL, namespace: str) -> Callable[[], Lost | None] | None:
+    """As `copy_redis`."""
+    names = {table: f"{namespace}_{table}" for table in POSTGRESQL_TABLES}
+
+    def swap(rows: Rows | None) -> Rows | None:
+        if not is_awake(server):
+            return None
+        options = f"-c lock_timeout={PATIENCE}s -c statement_timeout={PATIENCE}s"
+        with suppress(psycopg.Error), closing(server.connect(options=options)) as raw:
+            raw.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            with raw.transaction():
+                if rows is None:
+                    return read_postgresql(raw, namespace)
+                raw.execute(f"LOCK TABLE {', '.join(names.values())}".encode())
+                before = read_postgresql(raw, namespace)
+                for table, (columns, new) in rows.items():
+                    raw.execute(f"DELETE FROM {names[table]}".encode())
+                    marks = ", ".join(["%s"] * len(columns))
+                    into = f"INSERT INTO {names[table]} ({', '.join(columns)})"
+                    sql = f"{into} OVERRIDING SYSTEM VALUE VALUES ({marks})"
+                    raw.cursor().executemany(sql.encode(), new)
+            return before
+        return None
+
+    return _restoring(swap)
+
+
+def read_postgresql(raw: psycopg.Connection, namespace: str) -> Rows:
+    """All tables, within a transaction."""
+
+    def ask(sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+        found = raw.execute(sql.encode())
+        return [one.name for one in found.description or ()], found.fetchall()
+
+    return _rows(ask, namespace, POSTGRESQL_TABLES)
+
+
 def _restoring(swap: Callable[[Rows | None], Rows | None]) -> Callable[[], Lost | None] | None:
     taken = swap(None)
     if taken is None:
@@ -186,11 +230,11 @@ def _restoring(swap: Callable[[Rows | None], Rows | None]) -> Callable[[], Lost 
 
     def restore() -> Lost | None:
         before = swap(taken)
-        return before and compare(_of_rows(before), _of_rows(taken))
+        return before and compare(of_rows(before), of_rows(taken))
 
     return restore
 
 
-def _answers(server: Server) -> bool:
+def is_awake(server: Server) -> bool:
     """Not while another fault has killed or frozen it."""
     return server.running and psutil.Process(server.pid).status() != psutil.STATUS_STOPPED

@@ -18,6 +18,7 @@ PROCESSES = (
 )  # fmt: skip
 CODE = ("reload-good", "reload-broken", "reload-twice")
 BROKER = ("broker-restart", "broker-kill", "broker-freeze", "broker-freeze-long")
+BACKEND = ("kill-backend",)
 LINE = ("cut", "cut-long", "cut-connections", "delay", "black-hole", "black-hole-long",
     "drop-replies", "drop-reply", "drop-reply")  # fmt: skip
 DISK = ("disk-full",)
@@ -30,7 +31,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "redis": PROCESSES + CODE + BROKER + LINE + RESTORE,
     "valkey": PROCESSES + CODE + BROKER + LINE + RESTORE,
     "mariadb": PROCESSES + CODE + BROKER + LINE + RESTORE,
-    "postgresql": PROCESSES + CODE + BROKER + LINE,
+    "postgresql": PROCESSES + CODE + BROKER + BACKEND + LINE + RESTORE,
     "mysql": PROCESSES + CODE + BROKER + LINE + RESTORE,
     "sentinel": PROCESSES + CODE + FAILOVER * 2,
     "cluster": PROCESSES + CODE + BROKER,

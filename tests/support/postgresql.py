@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,12 @@ def _give(folder: Path) -> None:
     if AS_USER:
         folder.parent.chmod(0o711)
         shutil.chown(folder, USER, USER)
+
+
+def _command(process: psutil.Process) -> str:
+    with suppress(psutil.NoSuchProcess):
+        return " ".join(process.cmdline())
+    return ""
 
 
 def _run(folder: Path, *command: str | Path, said: str = "") -> None:
@@ -123,6 +130,13 @@ class PostgreSQL(Server):
         except psycopg.OperationalError:
             return False
         return True
+
+    def backends(self) -> list[psutil.Process]:
+        """The processes that serve clients."""
+        with suppress(psutil.NoSuchProcess):
+            some = psutil.Process(self.pid).children()
+            return [one for one in some if _command(one).startswith("postgres: poolq ")]
+        return []
 
     def _end(self, how: signal.Signals) -> None:
         """TERM would wait until all clients have left. After -9, the backends live a moment longer,
