@@ -14,7 +14,7 @@ OUT ?=
 
 # To repeat a run of the chaos suite: make chaos SEED=7 SECONDS=60 ENGINES=redis,mysql
 SECONDS ?= 180
-ENGINES ?= sqlite,redis,valkey,mariadb,postgresql,sentinel,cluster
+ENGINES ?= sqlite,redis,valkey,mariadb,postgresql,standby,sentinel,cluster
 SEED ?=
 
 VENV := .venv

@@ -17,6 +17,7 @@ import redis
 from poolq.engines.sqlite import SQLiteEngine
 from tests.chaos.disk import Disk
 from tests.chaos.failover import PATIENT, Failovers, Lost
+from tests.chaos.promoting import fail_over
 from tests.chaos.restoring import copy_mariadb, copy_postgresql, copy_redis, copy_sqlite, is_awake
 from tests.support.mysql import MySQL, install_mysql
 from tests.support.postgresql import PostgreSQL, install_postgresql
@@ -24,6 +25,7 @@ from tests.support.proxy import Proxy
 from tests.support.scratch import Scratch
 from tests.support.server import Server
 from tests.support.servers import MariaDB, Redis, Valkey, install_mariadb
+from tests.support.standby import Standby
 from tests.support.topologies import Cluster, Sentinel
 from tests.support.wait import until
 
@@ -228,13 +230,7 @@ class PostgreSQLBroker(Served):
 
     def left(self, namespace: str) -> list[str]:
         assert isinstance(self.server, PostgreSQL)
-        with self.server.connect() as connection:
-
-            def count(table: str) -> Any:
-                found = connection.execute(f'SELECT count(*) FROM "{table}"'.encode()).fetchone()
-                return found[0]  # type: ignore[index]  # count(*) has a row
-
-            return list(rows_left(namespace, count))
+        return tables_left(self.server, namespace)
 
 
 class SQLiteBroker(Broker):
@@ -293,6 +289,29 @@ class SentinelBroker(Broker):
             return wrong + keys_left(client, namespace)
 
 
+class StandbyBroker(Broker):
+    """As `SentinelBroker`, with PostgreSQL."""
+
+    lossy = True
+    locks = True
+    overlaps = True
+
+    def __init__(self, stack: ExitStack, scratch: Scratch) -> None:
+        super().__init__(stack, scratch)
+        template = install_postgresql(scratch.folder("template"))
+        self.setup = stack.enter_context(Standby(scratch, template))
+        self.url = self.setup.url
+        self.urls = [self.url] * 3
+
+    def begin(self, kind: str, node: int, pick: float) -> Undo | None:
+        behind = BEHIND * max(0.0, pick - 0.5)
+        lost = fail_over(self.setup, self.scratch, self.namespace, behind)
+        return lambda: lost
+
+    def left(self, namespace: str) -> list[str]:
+        return tables_left(self.setup.primary, namespace)
+
+
 class ClusterBroker(Broker):
     """Faults are done to the node that has the namespace's slot. They are over when all nodes say
     so: a master that comes back takes no writes for 2 seconds."""
@@ -347,6 +366,7 @@ BROKERS: dict[str, type[Broker]] = {
     "mysql": MySQLBroker,
     "postgresql": PostgreSQLBroker,
     "sentinel": SentinelBroker,
+    "standby": StandbyBroker,
     "cluster": ClusterBroker,
 }
 
@@ -356,6 +376,16 @@ def keys_left(client: redis.Redis, namespace: str) -> list[str]:
     head = f"{{{namespace}}}:"
     found = [key.decode("utf-8", "replace") for key in client.scan_iter(f"{head}*", 1000)]
     return [f"key {key}" for key in sorted(found) if not key.removeprefix(head).startswith(KEPT)]
+
+
+def tables_left(server: PostgreSQL, namespace: str) -> list[str]:
+    with server.connect() as connection:
+
+        def count(table: str) -> Any:
+            found = connection.execute(f'SELECT count(*) FROM "{table}"'.encode()).fetchone()
+            return found[0]  # type: ignore[index]  # count(*) has a row
+
+        return list(rows_left(namespace, count))
 
 
 def rows_left(namespace: str, count: Callable[[str], int]) -> Iterator[str]:

@@ -17,7 +17,7 @@ from tests.chaos.brokers import BROKERS
 from tests.chaos.publish import publish, shown
 from tests.chaos.run import Report, run
 
-ENGINES = "sqlite,redis,valkey,mariadb,postgresql,sentinel,cluster"
+ENGINES = "sqlite,redis,valkey,mariadb,postgresql,standby,sentinel,cluster"
 KEPT = Path("build") / "chaos"
 
 

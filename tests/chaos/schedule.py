@@ -34,6 +34,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "postgresql": PROCESSES + CODE + BROKER + BACKEND + LINE + RESTORE,
     "mysql": PROCESSES + CODE + BROKER + LINE + RESTORE,
     "sentinel": PROCESSES + CODE + FAILOVER * 2,
+    "standby": PROCESSES + CODE + FAILOVER * 2,
     "cluster": PROCESSES + CODE + BROKER,
 }
 GAP = (0.4, 1.6)  # seconds between two faults

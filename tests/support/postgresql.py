@@ -51,6 +51,18 @@ def install_postgresql(folder: Path, *options: str) -> Path:
     return data
 
 
+def base_backup(folder: Path, primary: PostgreSQL) -> Path:
+    """Copy a running server's data folder. A server that starts with the copy follows it."""
+    data = folder / "data"
+    _give(folder)
+    _run(
+        folder, program("pg_basebackup"), f"--pgdata={data}", f"--host={HOST}",
+        f"--port={primary.port}", "--username=poolq", "--write-recovery-conf", "--checkpoint=fast",
+        "--no-sync",
+    )  # fmt: skip
+    return data
+
+
 def _give(folder: Path) -> None:
     """Give a folder to the user of the server, who must come through the one above it."""
     if AS_USER:
@@ -93,7 +105,7 @@ class PostgreSQL(Server):
     ) -> None:
         super().__init__(folder)
         _give(folder)
-        self._data = folder / "data"
+        self.data = folder / "data"
         settings = {
             "listen_addresses": self.host,
             "port": self.port,
@@ -108,14 +120,19 @@ class PostgreSQL(Server):
         }
         self._options = [f"--{name}={value}" for name, value in settings.items()]
         self._options += options or []
-        subprocess.run(["cp", "-a", template, self._data], check=True)
+        self.refill(template)
+
+    def refill(self, template: Path) -> None:
+        """Have the data of another folder."""
+        subprocess.run(["rm", "-rf", self.data], check=True)
+        subprocess.run(["cp", "-a", template, self.data], check=True)
 
     @property
     def url(self) -> str:
         return f"postgresql://poolq@{HOST}:{self.port}/{self.database}"
 
     def command(self) -> list[str]:
-        return [str(program("postgres")), "-D", str(self._data), *self._options]
+        return [str(program("postgres")), "-D", str(self.data), *self._options]
 
     def connect(self, database: str = database, **more: Any) -> psycopg.Connection:
         """Return a new autocommit connection; closing it is the caller's business."""
