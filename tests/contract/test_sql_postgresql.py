@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from poolq.engines.base import Push, Settlement
-from poolq.engines.postgresql import PostgreSQLEngine, checks
+from poolq.engines.postgresql import PostgreSQLEngine, checks, folding
 from poolq.engines.postgresql import engine as engine_module
 from poolq.engines.postgresql import session as session_module
 from poolq.engines.sql.claims import cursors
@@ -148,6 +148,23 @@ def test_steps_update_no_row_that_another_step_updates(postgresql: PostgreSQLEng
     assert rows(postgresql, "SELECT request FROM {answers}") == [(worker.request,)]
     assert total(postgresql, "done") == 19
     assert rows(postgresql, "SELECT * FROM {added}") == []
+
+
+def test_counters_that_are_numbered_as_before_are_added_up(
+    postgresql: PostgreSQLEngine, postgresql_server: PostgreSQL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after the return of a backup, which ends the connections."""
+    monkeypatch.setattr(folding, "LONGEST_TRANSACTION", -1)
+    worker = Worker(postgresql)
+    push(postgresql, *map(str, range(5)))
+    for _ in range(4):
+        worker.end(*worker.claim())
+        postgresql.totals()
+    with postgresql_server.connect() as raw:
+        raw.execute(f"TRUNCATE {postgresql.namespace}_added RESTART IDENTITY".encode())
+        raw.execute("SELECT pg_terminate_backend(%s)", [postgresql.session.wire.raw.backend_pid])
+    worker.end(*worker.claim())
+    assert total(postgresql, "done") == 5
 
 
 @pytest.mark.parametrize("queues", [["q"], None], ids=str)

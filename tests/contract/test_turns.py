@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from poolq.engines.base import Engine, Push, Settlement
+from poolq.engines.sql.queues import turns
 from poolq.jobs.limits import Asked, Gate, Rule, gates_of
 from poolq.jobs.outcomes import ACK, Park
 from tests.contract.helpers import HOUR, Worker, named, new_id, push
@@ -95,3 +96,18 @@ def test_a_gate_that_two_queues_share_serves_both_in_turn(engine: Engine, worker
     worker.queues = None
     found = [name.split()[0] for some in steps(worker, 1, 21) for name in some]
     assert min(map(found.count, ("bulk", "mail"))) >= 8, found
+
+
+@pytest.mark.parametrize("kind", ["limit", "gate"])
+def test_the_lines_of_a_queue_are_not_taken_for_those_of_one_that_a_step_has_noticed(
+    engine: Engine, worker: Worker, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """A worker on a SQL engine reads the lines of the queue that is next, and finds a new one."""
+    monkeypatch.setattr(turns, "LOOK_INTERVAL", 600)
+    helper = Worker(engine, "w2", "n2")
+    worker.queues = None
+    line_up(engine, helper, 1, wide("k", kind), queue="mail")
+    assert named(worker.claim()) == ["mail 0"]
+    line_up(engine, helper, 1, wide("other", kind), queue="bulk")
+    push(engine, "late", queue="bulk")
+    assert named(worker.claim()) == ["bulk 0"]

@@ -61,6 +61,8 @@ class PostgreSQLEngine(SQLEngine):
     def _open(self) -> PostgreSQLSession:
         """Open a connection without looking at the tables."""
         lost = self._lost_names[:]
+        if lost:  # the server may have been restored, and number its rows as before
+            self._folding = Folding()
         try:
             opened = connect(self.options, self.namespace, self._statements, lost)
         except ServerError as error:

@@ -262,11 +262,12 @@ def _claim_in_turn(
     answers: Answers,
     states: dict[str, QueueState],
 ) -> None:
-    """Claim from all queues in turn (see `turns.py`)."""
-    first, looks = ctx.first_queue, monotonic() >= ctx.turns.until
+    """Claim from all queues in turn (see `turns.py`). `states`: that of the queue that was read
+    first. A queue that has been noticed since then comes before it."""
+    first, looks = next(iter(states), ""), monotonic() >= ctx.turns.until
     seen = set[str]()
     locked = {first: read_due_lines(answers[1])} if states and not ranges else {}
-    if first in states:
+    if states:
         one = states[first]
         served = False
         if not ranges:
