@@ -1,21 +1,20 @@
-"""The version of what poolq stores: tables, or keys of Redis. Nothing converts another version."""
+"""The version of what an engine stores: tables, or keys of Redis. Nothing converts another version.
 
-from typing import Final
+Each engine has its own number, which each change of its tables or keys raises.
+"""
 
 from poolq.errors import SchemaError
 
-#: Each change of the tables or keys raises it. Versions 1 to 6 belonged to unreleased code.
-SCHEMA_VERSION: Final = 8
 
-
-def check_version(version: int, redacted_url: str) -> None:
-    """Raise SchemaError unless this is the version that this code needs. 0 stands for no tables."""
-    if version == SCHEMA_VERSION:
+def check_version(found: int, needed: int, redacted_url: str) -> None:
+    """Raise SchemaError unless the version is the one that this code needs. 0 stands for no
+    tables."""
+    if found == needed:
         return
-    if version == 0:
+    if found == 0:
         raise SchemaError(f"{redacted_url} has no poolq tables: run 'poolq db migrate'")
-    has = f"{redacted_url} has version {version}, and this poolq needs {SCHEMA_VERSION}"
-    if version < SCHEMA_VERSION:
+    has = f"{redacted_url} has version {found}, and this poolq needs {needed}"
+    if found < needed:
         raise SchemaError(
             f"{has}: this store was made by an unreleased poolq;"
             " drain it with that code, or use another namespace"

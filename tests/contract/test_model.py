@@ -33,12 +33,11 @@ from poolq.engines.base import (
     Step,
     StoredJob,
 )
-from poolq.engines.mysql import engine as mysql_engine
 from poolq.engines.mysql import reconnecting
-from poolq.engines.postgresql import engine as postgresql_engine
 from poolq.engines.postgresql import wire
 from poolq.engines.schedule_store import NewSchedule, Tick
 from poolq.engines.search import STATUSES
+from poolq.engines.sql import servers as server_engines
 from poolq.engines.sql.queues import turns
 from poolq.errors import EngineError, Fenced
 from poolq.jobs.limits import Gate, Rule, gates_of
@@ -860,8 +859,7 @@ def test_all_engines_do_as_the_model_does(
     # A busy step may skip some queries for a tenth of a second; that must not depend on time here.
     monkeypatch.setattr(turns, "LOOK_INTERVAL", 0)
     monkeypatch.setattr(turns, "LOOK_COST_FACTOR", 0)
-    monkeypatch.setattr(mysql_engine, "CURSOR_LIFETIME", 0)
-    monkeypatch.setattr(postgresql_engine, "CURSOR_LIFETIME", 0)
+    monkeypatch.setattr(server_engines, "CURSOR_LIFETIME", 0)
     monkeypatch.setattr(reconnecting, "SOCKET_TIMEOUT", 60)  # nor on how busy the machine is
     monkeypatch.setattr(wire, "SOCKET_TIMEOUT", 60)
     only = pytestconfig.getoption("model_engines")

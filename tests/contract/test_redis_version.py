@@ -6,7 +6,7 @@ import pytest
 import redis
 
 from poolq.engines.base import Engine
-from poolq.engines.schema_version import SCHEMA_VERSION
+from poolq.engines.redis.client import KEYS_VERSION
 from poolq.errors import SchemaError
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import Worker, named, push
@@ -30,14 +30,14 @@ def refused(engine: Engine, client: redis.Redis) -> str:
 def test_keys_of_an_unreleased_poolq_are_not_touched(engine: Engine, client: redis.Redis) -> None:
     client.zadd(f"{{{engine.namespace}}}:queues", {"q": 1})
     text = refused(engine, client)
-    assert f"version 2, and this poolq needs {SCHEMA_VERSION}" in text
+    assert f"version 2, and this poolq needs {KEYS_VERSION}" in text
     assert "drain it with that code, or use another namespace" in text
 
 
 def test_keys_of_another_version_are_not_touched(engine: Engine, client: redis.Redis) -> None:
-    client.set(f"{{{engine.namespace}}}:version", SCHEMA_VERSION + 1)
+    client.set(f"{{{engine.namespace}}}:version", KEYS_VERSION + 1)
     text = refused(engine, client)
-    assert f"version {SCHEMA_VERSION + 1}, and this poolq needs {SCHEMA_VERSION}" in text
+    assert f"version {KEYS_VERSION + 1}, and this poolq needs {KEYS_VERSION}" in text
     assert "install" in text
 
 
@@ -47,7 +47,7 @@ def test_a_version_that_is_none_is_replaced(
 ) -> None:
     client.set(f"{{{engine.namespace}}}:version", value)
     push(engine, "a")
-    assert client.get(f"{{{engine.namespace}}}:version") == str(SCHEMA_VERSION).encode()
+    assert client.get(f"{{{engine.namespace}}}:version") == str(KEYS_VERSION).encode()
 
 
 def test_a_server_that_was_emptied_is_served_on(
@@ -58,4 +58,4 @@ def test_a_server_that_was_emptied_is_served_on(
     push(engine, "b")
     other = opened(engine.url, engine.namespace)
     assert named(Worker(other).claim()) == ["b"]
-    assert client.get(f"{{{engine.namespace}}}:version") == str(SCHEMA_VERSION).encode()
+    assert client.get(f"{{{engine.namespace}}}:version") == str(KEYS_VERSION).encode()

@@ -10,9 +10,10 @@ import psycopg
 import pytest
 
 from poolq.engines.base import Push, Settlement
-from poolq.engines.postgresql import PostgreSQLEngine, checks, folding
+from poolq.engines.postgresql import PostgreSQLEngine, checks
 from poolq.engines.postgresql import engine as engine_module
 from poolq.engines.postgresql import session as session_module
+from poolq.engines.sql import job_counters
 from poolq.engines.sql.claims import cursors
 from poolq.engines.sql.queues import turns
 from poolq.engines.sql.session import Query, Transaction
@@ -37,7 +38,7 @@ def told(raw: psycopg.Connection, timeout: float = 0.0) -> list[str]:
 @contextmanager
 def listening(server: PostgreSQL, engine: PostgreSQLEngine) -> Iterator[psycopg.Connection]:
     with server.connect() as raw:
-        raw.execute(f'LISTEN "{engine.session.channel}"'.encode())
+        raw.execute(engine.texts[session_module.LISTEN].encode())
         yield raw
 
 
@@ -154,7 +155,7 @@ def test_counters_that_are_numbered_as_before_are_added_up(
     postgresql: PostgreSQLEngine, postgresql_server: PostgreSQL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As after the return of a backup, which ends the connections."""
-    monkeypatch.setattr(folding, "LONGEST_TRANSACTION", -1)
+    monkeypatch.setattr(job_counters, "LONGEST_TRANSACTION", -1)
     worker = Worker(postgresql)
     push(postgresql, *map(str, range(5)))
     for _ in range(4):

@@ -8,7 +8,6 @@ from contextlib import closing
 import pytest
 
 from poolq.engines.base import Engine, Settlement
-from poolq.engines.schema_version import SCHEMA_VERSION
 from poolq.engines.sql.session import TABLES
 from poolq.engines.sqlite import SQLiteEngine
 from poolq.jobs.outcomes import ACK
@@ -114,4 +113,4 @@ def test_a_version_that_is_none_is_replaced(engine: Engine, version: object) -> 
         else:
             raw.execute(engine.texts["UPDATE {schema} SET version = ?"], (version,))
     assert Worker(engine).drain() == ["a"]
-    assert engine.schema.version() == SCHEMA_VERSION
+    assert engine.schema.version() == engine.schema.number

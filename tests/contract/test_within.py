@@ -272,7 +272,7 @@ def test_another_database_of_postgresql(
 @pytest.mark.parametrize("notify", [True, False])
 def test_who_waits_is_told_after_the_commit(engine: Engine, layer: Layer, notify: bool) -> None:
     assert isinstance(engine, PostgreSQLEngine)
-    channel = engine.session.channel
+    channel = f"{engine.namespace}_waiting"
     with closing(connect(engine.url)) as raw:
         raw.execute(f'LISTEN "{channel}"')
         for queue, until_ms in (("early", 0), ("late", 1 << 60)):

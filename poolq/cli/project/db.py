@@ -7,7 +7,6 @@ from poolq.cli.group import Group
 from poolq.cli.options import reject_empty, warn, with_engine_and, with_new_engine
 from poolq.config.engine_urls import redact
 from poolq.engines.base import Engine
-from poolq.engines.schema_version import SCHEMA_VERSION, check_version
 from poolq.engines.sql.schema import SQLSchema
 
 
@@ -45,12 +44,12 @@ def status(engine: Engine) -> None:
     """
     schema = _schema(engine)
     found = schema.version() if schema is not None else 0
-    needed = SCHEMA_VERSION if schema is not None else 0
+    needed = schema.number if schema is not None else 0
     compared = [f"schema version {found}, needed {needed}"] if schema else []
     document = {"version": found, "needed": needed, "current": found == needed}
     tables.show(document, *compared)
     if schema is not None:
-        check_version(found, schema.redacted_url)
+        schema.require(found)
 
 
 @db.command()

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 import pymysql
 
 from poolq.engines.base import Check, Claim, EndedSlots, Queues, ServerInfo
-from poolq.engines.connections import Connections
 from poolq.engines.mysql.checks import checks, refuse_statement_binlog, server
 from poolq.engines.mysql.faults import translate
 from poolq.engines.mysql.literals import FormatSQL
@@ -14,8 +13,6 @@ from poolq.engines.mysql.options import parse_url
 from poolq.engines.mysql.reconnecting import connect
 from poolq.engines.mysql.schema import MySQLSchema
 from poolq.engines.mysql.session import MySQLSession
-from poolq.engines.schema_version import check_version
-from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sql.location import DELAYED, QUEUED, claim_name, released_by
 
 from poolq.engines.sql.queues.queue_discovery import (  # isort: skip
@@ -23,7 +20,7 @@ from poolq.engines.sql.queues.queue_discovery import (  # isort: skip
 )  # fmt: skip
 from poolq.engines.sql.queues.skip_scan import LINES, first_due, next_after
 from poolq.engines.sql.queues.wakeups import take_wakeup
-from poolq.engines.sql.schema import check_namespace
+from poolq.engines.sql.servers import ServerEngine
 from poolq.engines.sql.session import Dialect, Query, TemplateToken
 from poolq.engines.sql.within import UserSQL
 from poolq.errors import EngineError, EngineUnavailable
@@ -35,8 +32,6 @@ POLL_INTERVAL = 0.05
 POLL_COST_FACTOR = 20
 #: Seconds that one server-side wait may take, well below the timeout of a socket.
 MAX_SERVER_WAIT = 1.0
-#: Seconds after which a claim scans a queue from its head again.
-CURSOR_LIFETIME = 0.1
 
 
 def _joined(columns: str) -> str:
@@ -168,63 +163,27 @@ def server_side_wait(queues: Queues, polls: int, pause: float) -> Query:
     return Query(WAIT_FOR_NAMED, (polls, list(queues), micros))
 
 
-class MySQLEngine(SQLEngine):
-    """`mysql://user:password@host:3306/database?ssl_ca=…&unix_socket=…`; mariadb:// is the same.
-    `_lost_names`: the locks of lost connections; the next connect kills these connections."""
+class MySQLEngine(ServerEngine[MySQLSession]):
+    """`mysql://user:password@host:3306/database?ssl_ca=…&unix_socket=…`; mariadb:// is the same."""
 
     exact_counts = MySQLSession.counted
     user_sql = UserSQL("mysql", text=str.encode)  # whatever the connection's character set
 
     def __init__(self, url: str, namespace: str) -> None:
-        check_namespace(namespace)
         self.options = parse_url(url)
-        super().__init__(url, namespace, self.options.redacted_url, DIALECT, CURSOR_LIFETIME)
-        self.schema: MySQLSchema = MySQLSchema(self.options, self.texts, namespace)
+        super().__init__(url, namespace, self.options.redacted_url, DIALECT)
+        self.schema: MySQLSchema = MySQLSchema(self._open, self.texts, namespace, self.redacted_url)
         self._statements = FormatSQL(self.texts)
-        self._lost_names: list[str] = []
         self._waits_in_server = True
-        self._connections = Connections(self._connect, MySQLSession.close, self._alive)
 
-    def _connect(self) -> MySQLSession:
-        lost = self._lost_names[:]
+    def _open_session(self, lost: Sequence[str]) -> MySQLSession:
         try:
             opened = connect(self.options, lost)
-            version = self.schema.read(opened.raw)
         except pymysql.Error as error:
-            failed = translate(error, self.options)
-            if isinstance(failed, EngineUnavailable):
-                failed.maybe_stored = False
-            raise failed from error
-        for name in lost:
-            if name in self._lost_names:
-                self._lost_names.remove(name)
-        session = MySQLSession(
+            raise translate(error, self.options) from error
+        return MySQLSession(
             opened, self.options, self._statements, self._drop, self._connections.mark_used
         )
-        try:
-            check_version(version, self.redacted_url)
-        except BaseException:
-            session.close()
-            raise
-        return session
-
-    def _alive(self, session: MySQLSession) -> bool:
-        alive = session.alive()
-        if not alive:
-            self._lost_names.append(session.name)
-        return alive
-
-    def _drop(self, session: MySQLSession) -> None:
-        self._lost_names.append(session.name)
-        self._connections.drop()
-
-    @property
-    def session(self) -> MySQLSession:
-        session = self._connections.get()
-        if session.busy or session.is_quiet() or session.alive():
-            return session
-        self._drop(session)
-        return self._connections.get()
 
     def admit(
         self,
@@ -281,6 +240,3 @@ class MySQLEngine(SQLEngine):
 
     def doctor(self) -> list[Check]:
         return checks(self.session, self.schema)
-
-    def close(self) -> None:
-        self._connections.drop()

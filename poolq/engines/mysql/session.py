@@ -2,30 +2,25 @@
 
 import re
 import select
-import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from itertools import count, islice
-from random import random
 from typing import Any, TypeVar
 
 import pymysql
 from pymysql.constants import COMMAND
 
 from poolq.engines.base import Push
-from poolq.engines.connections import reentrancy_error
 from poolq.engines.mysql.faults import RETRYABLE, code, is_lost, translate
 from poolq.engines.mysql.literals import Expression, FormatSQL, literal, quoted
 from poolq.engines.mysql.options import MySQLOptions
 from poolq.engines.mysql.reconnecting import OpenedConnection, close
 from poolq.engines.sql.location import DELAYED
+from poolq.engines.sql.servers import ServerSession, ServerTransaction
 from poolq.engines.sql.session import (
     BatchQuery,
     Query,
     QueryResult,
     Row,
-    Session,
-    Transaction,
     in_chunks,
 )
 from poolq.errors import EngineError
@@ -43,14 +38,12 @@ MAX_FIELD_VALUES = 50
 #: Bytes of statements sent at once; a longer statement is sent alone.
 MAX_PACKET_BYTES = 1 << 20
 PACKET_MARGIN_BYTES = 1024
-#: Seconds of retries after which a transaction fails.
-RETRY_TIMEOUT = 10.0
 
 
-class MySQLSession(Session):
-    """See the module's head. `on_lost` is called when the connection has become useless, `on_used`
-    when the server has answered."""
+class MySQLSession(ServerSession[pymysql.Error]):
+    """See the module's head. `on_used` is called when the server has answered."""
 
+    raised = pymysql.Error
     counted = 10_000
     skips = False
     stored_bytes = MAX_PACKET_BYTES
@@ -60,53 +53,54 @@ class MySQLSession(Session):
         opened: OpenedConnection,
         options: MySQLOptions,
         statements: FormatSQL,
-        on_lost: Callable[["MySQLSession"], None],
+        on_lost: Callable[[ServerSession[pymysql.Error]], None],
         on_used: Callable[[], None],
     ) -> None:
-        self.raw, self.name, self.packet = opened
+        super().__init__(opened.name, options.redacted_url, on_lost)
+        self.raw, _, self.packet = opened
         self._most = min(MAX_PACKET_BYTES, self.packet - PACKET_MARGIN_BYTES)
         self.options = options
         self.statements = statements
         self.now = Expression(statements["{now}"])
-        self.known_queues: set[str] = set()
-        self.busy = False  # waiting for an answer, or within a transaction
-        self._on_lost = on_lost
         self._on_used = on_used
         self._poll = select.poll()
         socket = self.raw._sock  # type: ignore[attr-defined]  # noqa: SLF001  # no public way to it
         self._poll.register(socket.fileno(), select.POLLIN)
 
     def is_quiet(self) -> bool:
-        """Return False if the server has sent something unasked, such as the connection's end."""
         return not self._poll.poll(0)
 
-    def alive(self) -> bool:
-        if self.busy:
-            return True
-        self.busy = True
-        try:
-            self.raw.ping(reconnect=False)
-        except (pymysql.Error, OSError):
-            return False
-        finally:
-            self.busy = False
-        return True
+    def ping(self) -> None:
+        self.raw.ping(reconnect=False)
 
     def close(self) -> None:
         close(self.raw)
 
-    def transact(self, work: Callable[[Transaction], T], gives_way: bool = False) -> T:  # noqa: ARG002  # on MySQL, writers do not wait in line
-        return self._retry(partial(self._transact, work))
+    def begin(self) -> "MySQLTransaction":
+        return MySQLTransaction(self)
+
+    def can_retry(self, error: pymysql.Error) -> bool:
+        return code(error) in RETRYABLE
+
+    def is_lost(self, error: pymysql.Error) -> bool:
+        return is_lost(error)
+
+    def translate(self, error: pymysql.Error) -> EngineError:
+        return translate(error, self.options)
 
     def read(self, *queries: Query) -> list[QueryResult]:
         if not queries:
             return []
-        return self._retry(lambda: self.send([self.statements.fill(*query) for query in queries]))
+        return self.retry(lambda: self.send([self.statements.fill(*query) for query in queries]))
 
     def change(self, *queries: Query) -> int:
         if len(queries) == 1:  # it is a transaction of its own
             return self.read(*queries)[0].changed
-        return self._retry(lambda: self._transact(lambda tx: tx.finish(queries)[-1].changed))
+
+        def finish(tx: MySQLTransaction) -> int:
+            return tx.finish(queries)[-1].changed
+
+        return self.retry(lambda: self.run_transaction(finish))
 
     def estimate(self, queries: Sequence[Query]) -> list[int]:
         """Return the optimizer's estimates, which cost a few index lookups."""
@@ -177,51 +171,10 @@ class MySQLSession(Session):
                 return
             raw.next_result()
 
-    def _transact(self, work: Callable[["MySQLTransaction"], T]) -> T:
-        tx = MySQLTransaction(self)
-        try:
-            result = work(tx)
-            tx.commit()
-        except Exception as error:
-            if tx.began and not (isinstance(error, pymysql.Error) and is_lost(error)):
-                self.send([b"ROLLBACK"])
-            raise
-        return result
 
-    def _retry(self, act: Callable[[], T]) -> T:
-        """Run `act`, and repeat it after a deadlock or a lock timeout. Raises EngineError in a
-        signal handler that has interrupted another statement of this thread."""
-        if self.busy:
-            raise reentrancy_error(self.options.redacted_url)
-        self.busy = True
-        end = 0.0
-        try:
-            while True:
-                try:
-                    return act()
-                except pymysql.Error as error:
-                    now = time.monotonic()
-                    end = end or now + RETRY_TIMEOUT
-                    if code(error) not in RETRYABLE or now > end:
-                        if is_lost(error):
-                            self._on_lost(self)
-                        raise translate(error, self.options) from error
-                except Exception:
-                    raise
-                except BaseException:
-                    self._on_lost(self)  # interrupted, with an answer still to come
-                    raise
-                time.sleep(0.02 * random())
-        finally:
-            self.busy = False
-
-
-class MySQLTransaction(Transaction):
-    """A transaction that begins with the first statements sent and ends with the last."""
-
+class MySQLTransaction(ServerTransaction):
     def __init__(self, session: MySQLSession) -> None:
         super().__init__()
-        self.began = False
         self._session = session
         self._now = session.now
 
@@ -248,7 +201,6 @@ class MySQLTransaction(Transaction):
         return results
 
     def commit(self) -> None:
-        """Send the collected changes and COMMIT in one round trip."""
         ready: list[bytes] = []
         for query in (*self.waiting, *self.ending):
             ready += self._session.statements_of(query)
@@ -259,6 +211,9 @@ class MySQLTransaction(Transaction):
             ready.append(b"COMMIT")
         if ready:
             self._session.run(ready)
+
+    def roll_back(self) -> None:
+        self._session.send([b"ROLLBACK"])
 
     def claim_updates(
         self, place: str, request: int, first: int, ids: Sequence[str], now: int

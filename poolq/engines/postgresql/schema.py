@@ -1,18 +1,17 @@
-"""The tables on the server. Only `poolq db migrate` changes them."""
+"""The tables on the server."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from poolq.engines.postgresql.faults import NO_RIGHT, translate
 from poolq.engines.postgresql.options import PostgreSQLOptions, quoted
 from poolq.engines.postgresql.session import PostgreSQLSession
 from poolq.engines.postgresql.wire import ServerError
-from poolq.engines.schema_version import SCHEMA_VERSION
 from poolq.engines.sql.rights import grants
-from poolq.engines.sql.schema import READ_VERSION, SHARED, WRITE_VERSION, SQLSchema
+from poolq.engines.sql.schema import READ_VERSION, SHARED, WRITE_VERSION
+from poolq.engines.sql.servers import ServerSchema
 from poolq.engines.sql.session import Query, RenderedSQL, Transaction
-from poolq.errors import ConfigError, SchemaError
+from poolq.errors import ConfigError
 
 #: Lets one migration run at a time. It is the only advisory lock.
 LOCK_MIGRATION = "SELECT pg_advisory_xact_lock(hashtextextended(?, 0))"
@@ -21,9 +20,8 @@ HAS_TABLES = "SELECT to_regclass(?) IS NOT NULL"
 FIND_SCHEMA = "SELECT current_schema(), to_regnamespace(?) IS NOT NULL"
 
 
-class PostgreSQLSchema(SQLSchema):
-    """`connect` opens a connection, whatever version the tables have."""
-
+class PostgreSQLSchema(ServerSchema[PostgreSQLSession]):
+    number = 1
     files = (SHARED, Path(__file__).with_name("schema.sql"))
 
     def __init__(
@@ -33,32 +31,22 @@ class PostgreSQLSchema(SQLSchema):
         namespace: str,
         options: PostgreSQLOptions,
     ) -> None:
-        super().__init__(texts, namespace, options.redacted_url)
-        self._connect = connect
+        super().__init__(connect, texts, namespace, options.redacted_url)
         self._options = options
-
-    def version(self) -> int:
-        with self._connected() as session:
-            return self.read(session)
-
-    def migrate(self) -> bool:
-        with self._connected() as session:
-            self._check_schema(session)
-            return session.transact(self._migrate)
 
     def grants(self, role: str, producer: bool) -> str:
         database, schema = self._options.parameters["dbname"], self._options.schema or "public"
         return grants(self.texts, quoted(database), quoted(schema), quoted(role), producer)
 
     def read(self, session: PostgreSQLSession) -> int:
-        """Return the version of the tables that a new connection sees. Raises EngineError, or
-        ConfigError if there is no schema for them."""
-        try:
-            (found,) = session.read(Query(READ_VERSION))
-        except SchemaError:
+        version = super().read(session)
+        if not version:
             self._check_schema(session)
-            return 0
-        return int(found.rows[0][0]) if found.rows else 0
+        return version
+
+    def _migrate(self, session: PostgreSQLSession) -> bool:
+        self._check_schema(session)
+        return session.transact(self._make)
 
     def _check_schema(self, session: PostgreSQLSession) -> None:
         """Raise ConfigError if the schema does not exist, or EngineError if it may not be used."""
@@ -79,19 +67,11 @@ class PostgreSQLSchema(SQLSchema):
         refused = ServerError(NO_RIGHT, f"permission denied for schema {name}")
         raise translate(refused, self._options)
 
-    def _migrate(self, tx: Transaction) -> bool:
+    def _make(self, tx: Transaction) -> bool:
         table = self.texts["{schema}"]
         _, there = tx.run(Query(LOCK_MIGRATION, (table,)), Query(HAS_TABLES, (table,)))
         version = tx.one(READ_VERSION) if there.rows[0][0] else None
         missing = self.missing(int(version[0]) if version else 0)
         if missing:
-            tx.later(*map(Query, missing), Query(WRITE_VERSION, (SCHEMA_VERSION,)))
+            tx.later(*map(Query, missing), Query(WRITE_VERSION, (self.number,)))
         return bool(missing)
-
-    @contextmanager
-    def _connected(self) -> Iterator[PostgreSQLSession]:
-        session = self._connect()
-        try:
-            yield session
-        finally:
-            session.close()

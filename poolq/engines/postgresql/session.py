@@ -8,28 +8,26 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from itertools import count
-from random import random
 from typing import TypeVar
 
 from psycopg import pq
 from psycopg.adapt import Transformer
 
-from poolq.engines.connections import reentrancy_error
 from poolq.engines.postgresql.connecting import OpenedConnection
 from poolq.engines.postgresql.faults import RETRYABLE, is_lost, translate
 from poolq.engines.postgresql.options import PostgreSQLOptions
 from poolq.engines.postgresql.statements import Expression, Statements
 from poolq.engines.postgresql.wire import ServerError
 from poolq.engines.sql.location import DELAYED
+from poolq.engines.sql.servers import ServerSession, ServerTransaction
 from poolq.engines.sql.session import (
     BatchQuery,
     Query,
     QueryResult,
     Row,
-    Session,
-    Transaction,
     in_chunks,
 )
+from poolq.errors import EngineError
 
 T = TypeVar("T")
 
@@ -43,22 +41,21 @@ MAX_POSITIONS = 100
 #: and leaves no old versions. As all commits that notify stand in line, nobody is told anything
 #: while nobody waits.
 _NOW_MS = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
-TELL = f"SELECT pg_notify('{{channel}}', ?) FROM {{waiting}} WHERE last_value > {_NOW_MS}"
+TELL = f"SELECT pg_notify('{{namespace}}_waiting', ?) FROM {{waiting}} WHERE last_value > {_NOW_MS}"
+LISTEN = 'LISTEN "{namespace}_waiting"'
 ANNOUNCE = f"SELECT setval('{{waiting}}', {_NOW_MS} + ?)"
 #: Sets it for the transaction, also without BEGIN.
 UNSYNCED = "SELECT set_config('synchronous_commit', 'off', true)"
 #: How often a waiter announces that it waits, and for how long, in seconds.
 ANNOUNCE_INTERVAL, ANNOUNCED = 1.0, 1.5
-#: Seconds of retries after which a transaction fails.
-RETRY_TIMEOUT = 10.0
 
 _TUPLES = pq.ExecStatus.TUPLES_OK
 
 
-class PostgreSQLSession(Session):
-    """See the module's head. `on_lost` is called when the connection has become useless, `on_used`
-    when the server has answered."""
+class PostgreSQLSession(ServerSession[ServerError]):
+    """See the module's head. `on_used` is called when the server has answered."""
 
+    raised = ServerError
     counted = 10_000
     skips = True
     stored_bytes = 4 << 20
@@ -68,17 +65,14 @@ class PostgreSQLSession(Session):
         opened: OpenedConnection,
         options: PostgreSQLOptions,
         statements: Statements,
-        on_lost: Callable[["PostgreSQLSession"], None],
+        on_lost: Callable[[ServerSession[ServerError]], None],
         on_used: Callable[[], None],
     ) -> None:
-        self.wire, self.name, self.beginning = opened
+        super().__init__(opened.name, options.redacted_url, on_lost)
+        self.wire, _, self.beginning = opened
         self.options = options
         self.statements = statements
-        self.known_queues: set[str] = set()
-        self.busy = False  # waiting for an answer, or within a transaction
-        self.channel: str = statements.texts.tokens["channel"]
         self._announced_at = 0.0
-        self._on_lost = on_lost
         self._on_used = on_used
         self._rows = Transformer()
 
@@ -88,40 +82,40 @@ class PostgreSQLSession(Session):
         now = time.monotonic()
         since = now - self._announced_at
         if since >= ANNOUNCE_INTERVAL:
-            first = [] if self._announced_at else [Query(f'LISTEN "{self.channel}"')]
+            first = [] if self._announced_at else [Query(LISTEN)]
             self.read(*first, Query(ANNOUNCE, (int(ANNOUNCED * 1000),)))
             self._announced_at = now
         return since >= ANNOUNCED
 
     def hear(self, timeout: float) -> None:
         """Wait for a notification."""
-        self._retry(lambda: self.wire.hear(timeout))
+        self.retry(lambda: self.wire.hear(timeout))
 
     def is_quiet(self) -> bool:
         return self.wire.is_quiet()
 
-    def alive(self) -> bool:
-        if self.busy:
-            return True
-        self.busy = True
-        try:
-            self.wire.exchange()
-        except ServerError:
-            return False
-        finally:
-            self.busy = False
-        return True
+    def ping(self) -> None:
+        self.wire.exchange()
 
     def close(self) -> None:
         self.wire.close()
 
-    def transact(self, work: Callable[[Transaction], T], gives_way: bool = False) -> T:  # noqa: ARG002  # on PostgreSQL, writers do not wait in line
-        return self._retry(lambda: self._transact(work))
+    def begin(self) -> "PostgreSQLTransaction":
+        return PostgreSQLTransaction(self)
+
+    def can_retry(self, error: ServerError) -> bool:
+        return error.code in RETRYABLE
+
+    def is_lost(self, error: ServerError) -> bool:
+        return is_lost(error)
+
+    def translate(self, error: ServerError) -> EngineError:
+        return translate(error, self.options)
 
     def read(self, *queries: Query) -> list[QueryResult]:
         if not queries:
             return []
-        return self._retry(lambda: self.begin(queries))
+        return self.retry(lambda: self.send_first(queries))
 
     def change(self, *queries: Query) -> int:
         return self.read(*queries)[-1].changed
@@ -132,7 +126,7 @@ class PostgreSQLSession(Session):
         found = [re.search(r"rows=(\d+)", plan.rows[0][0]) for plan in plans]
         return [int(one[1]) if one else 0 for one in found]
 
-    def begin(self, queries: Sequence[Query | BatchQuery]) -> list[QueryResult]:
+    def send_first(self, queries: Sequence[Query | BatchQuery]) -> list[QueryResult]:
         """Run the first queries of a transaction in one round trip, and no BEGIN."""
         return self.send([*self.beginning, *queries])[len(self.beginning) :]
 
@@ -154,56 +148,12 @@ class PostgreSQLSession(Session):
             rows = self._rows.load_rows(0, result.ntuples, tuple)
         return QueryResult(rows, result.command_tuples or 0)
 
-    def _transact(self, work: Callable[["PostgreSQLTransaction"], T]) -> T:
-        tx = PostgreSQLTransaction(self)
-        try:
-            result = work(tx)
-            tx.commit()
-        except Exception as error:
-            if tx.began and not (isinstance(error, ServerError) and is_lost(error)):
-                self.send([ROLLBACK])
-            raise
-        return result
 
-    def _retry(self, act: Callable[[], T]) -> T:
-        """Run `act`, and repeat it after a deadlock or a lock timeout. Raises EngineError in a
-        signal handler that has interrupted another statement of this thread."""
-        if self.busy:
-            raise reentrancy_error(self.options.redacted_url)
-        self.busy = True
-        try:
-            return self._retry_until_done(act)
-        finally:
-            self.busy = False
-
-    def _retry_until_done(self, act: Callable[[], T]) -> T:
-        end = 0.0
-        while True:
-            try:
-                return act()
-            except ServerError as error:
-                now = time.monotonic()
-                end = end or now + RETRY_TIMEOUT
-                if error.code not in RETRYABLE or now > end:
-                    if is_lost(error):
-                        self._on_lost(self)
-                    raise translate(error, self.options) from error
-            except Exception:
-                raise
-            except BaseException:
-                self._on_lost(self)  # interrupted, with an answer still to come
-                raise
-            time.sleep(0.02 * random())
-
-
-class PostgreSQLTransaction(Transaction):
-    """A transaction that begins with the first statements sent and ends with the last."""
-
+class PostgreSQLTransaction(ServerTransaction):
     appends = True
 
     def __init__(self, session: PostgreSQLSession) -> None:
         super().__init__()
-        self.began = False
         self._session = session
 
     def send(self, queries: Sequence[Query | BatchQuery]) -> list[QueryResult]:
@@ -222,14 +172,16 @@ class PostgreSQLTransaction(Transaction):
     def shut(self, table: str) -> None:
         self.later(Query(f"LOCK TABLE {{{table}}} IN EXCLUSIVE MODE"))
 
+    def roll_back(self) -> None:
+        self._session.send([ROLLBACK])
+
     def commit(self) -> None:
-        """Send the collected changes and COMMIT in one round trip."""
         ready = [*self.waiting, *self.ending]
         self.waiting, self.ending = [], []
         if self.began:
             self._session.send([*ready, COMMIT])
         elif ready:
-            self._session.begin(ready)
+            self._session.send_first(ready)
 
     def claim_updates(
         self, place: str, request: int, first: int, ids: Sequence[str], now: int

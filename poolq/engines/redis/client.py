@@ -14,9 +14,11 @@ from poolq.engines.redis.connection import Argument, Command, RedisConnection, c
 from poolq.engines.redis.options import parse_url
 from poolq.engines.redis.scripts import SCRIPTS, Script
 from poolq.engines.redis.topology import Topology
-from poolq.engines.schema_version import SCHEMA_VERSION, check_version
+from poolq.engines.schema_version import check_version
 from poolq.errors import ConfigError, EngineError, EngineFull, EngineUnavailable
 
+#: The version of the keys. Each change of them raises it.
+KEYS_VERSION = 7
 #: Error replies of a server that cannot serve now, and what they mean.
 REFUSALS = {
     "OOM": "is full (maxmemory): let workers drain it, or give it more memory",
@@ -70,10 +72,10 @@ class RedisClient:
     def _check_version(self) -> None:
         """Check the version of the keys before the first script. Raises SchemaError."""
         try:
-            found = self.run_unchecked("version", SCHEMA_VERSION)
+            found = self.run_unchecked("version", KEYS_VERSION)
         except ReplyLost as error:
             raise EngineUnavailable(str(error)) from None  # nothing else has been sent
-        check_version(int(found), self.redacted_url)
+        check_version(int(found), KEYS_VERSION, self.redacted_url)
         self._has_version = True
 
     def run_unchecked(self, name: str, *args: Argument) -> Any:

@@ -30,7 +30,7 @@ from poolq.engines.sql.queues import idle_queues, queue_discovery, wakeups
 from poolq.engines.sql.queues.queue_discovery import QueueState
 from poolq.engines.sql.queues.turns import Turns
 from poolq.engines.sql.schedules.store import SQLSchedules
-from poolq.engines.sql.schema import SQLSchema
+from poolq.engines.sql.schema import SQLSchema, check_namespace
 from poolq.engines.sql.session import Dialect, Query, RenderedSQL, Session, Transaction, in_chunks
 from poolq.engines.sql.within import DatabaseId, UserSQL, UserTransaction
 from poolq.engines.transactions.connection import UserConnection
@@ -59,6 +59,7 @@ class SQLEngine(Engine):
         fresh: float = 0.0,
         share: float = 0.0,
     ) -> None:
+        check_namespace(namespace)
         super().__init__(url, namespace)
         self.redacted_url = redacted_url
         self.texts = RenderedSQL(dialect, namespace)

@@ -2,14 +2,25 @@
 
 Each worker has its own rows, so that workers do not contend for them. When a worker is recovered,
 its rows are added to those of NO_WORKER.
+
+PostgreSQL would keep all versions of a row that each step changes. There, each step appends a row,
+and `Folding` adds them up.
 """
 
 from collections import defaultdict
 from collections.abc import Mapping
+from time import monotonic
 
 from poolq.engines.base import Totals
 from poolq.engines.sanitize import number, to_text, total
-from poolq.engines.sql.session import BatchQuery, Query, QueryResult
+from poolq.engines.sql.session import (
+    BatchQuery,
+    Query,
+    QueryResult,
+    Session,
+    Transaction,
+    in_chunks,
+)
 
 COUNTER_NAMES = (
     "done", "failed", "retried", "limited", "parked", "crashed", "cancelled", "discarded",
@@ -29,8 +40,14 @@ ADD_COUNTERS = f"""INSERT INTO {{counters}} (worker, queue, {_NAMES})
     f"{name} = {{least}}({{counters}}.{name}, {MAX_TOTAL}) + {{new:{name}}}"
     for name in COUNTER_NAMES
 )
-#: Where counters are appended, keepers add them up each second.
 APPEND_COUNTERS = f"INSERT INTO {{added}} (queue, {_NAMES}) VALUES (?{', ?' * len(COUNTER_NAMES)})"
+#: How many rows one transaction adds up.
+MAX_FOLDED = 5000
+#: Seconds after which no transaction that has appended a row can be open any more.
+LONGEST_TRANSACTION = 20.0
+APPENDED = f"""SELECT id, queue, {_NAMES} FROM {{added}} WHERE id > ? ORDER BY id
+    LIMIT {MAX_FOLDED} {{skip}}"""
+DELETE_APPENDED = "DELETE FROM {added} WHERE id {in_list}"
 WORKER_COUNTERS = f"SELECT queue, {_NAMES} FROM {{counters}} WHERE worker = ?"
 DELETE_WORKER_COUNTERS = "DELETE FROM {counters} WHERE worker = ?"
 QUEUE_TOTALS = (
@@ -75,3 +92,36 @@ def read_totals(found: QueryResult) -> Totals:
         to_text(queue): dict(zip(COUNTER_NAMES, map(total, counts), strict=True))
         for queue, *counts in found.rows
     }
+
+
+class Folding:
+    """Adds up the counters that steps have appended. It begins after the last row that was added up
+    some time ago. No transaction lasts for as long, so there is nothing before that row; only
+    versions that are kept for a snapshot. `_ends`: the highest id of each round, and when it was.
+    """
+
+    def __init__(self) -> None:
+        self._ends: list[tuple[float, int]] = []
+        self._after = 0
+
+    def fold(self, session: Session) -> None:
+        """Add up all rows."""
+        while session.transact(self._take) >= MAX_FOLDED:
+            pass
+
+    def _take(self, tx: Transaction) -> int:
+        (found,) = tx.run(Query(APPENDED, (self._after,)))
+        if found.rows:
+            ids = [row[0] for row in found.rows]
+            sums = CounterIncrements()
+            sums.add_rows(QueryResult([row[1:] for row in found.rows], 0))
+            tx.later(*(Query(DELETE_APPENDED, (some,)) for some in in_chunks(ids)))
+            tx.later(*sums.queries(appends=False))
+            self._note(max(ids))
+        return len(found.rows)
+
+    def _note(self, last: int) -> None:
+        now = monotonic()
+        self._ends.append((now, last))
+        while self._ends and self._ends[0][0] < now - LONGEST_TRANSACTION:
+            self._after = max(self._after, self._ends.pop(0)[1])

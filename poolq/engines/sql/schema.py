@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from poolq.engines.base import Check
-from poolq.engines.schema_version import SCHEMA_VERSION, check_version
+from poolq.engines.schema_version import check_version
 from poolq.engines.sql.session import RenderedSQL
 from poolq.errors import ConfigError
 
@@ -41,7 +41,7 @@ class SQLSchema(ABC):
     that this code needs."""
 
     files: Sequence[Path] = (SHARED,)
-    number = SCHEMA_VERSION
+    number: int
 
     def __init__(self, texts: RenderedSQL, namespace: str, redacted_url: str) -> None:
         self.texts = texts
@@ -61,15 +61,19 @@ class SQLSchema(ABC):
         """Return the statements that make what is missing from tables of this version. Raises
         SchemaError."""
         if version:
-            check_version(version, self.redacted_url)
+            self.require(version)
             return []
         return [one for part in _COMMENT.sub("", self._text()).split(";") if (one := part.strip())]
+
+    def require(self, version: int) -> None:
+        """Raise SchemaError unless this is the version that this code needs."""
+        check_version(version, self.number, self.redacted_url)
 
     def check(self) -> Check:
         """Return the line about the tables in `poolq doctor`."""
         found = self.version()
-        level = "ok" if found == SCHEMA_VERSION else "bad"
-        return Check("schema", level, f"version {found}, this poolq needs {SCHEMA_VERSION}")
+        level = "ok" if found == self.number else "bad"
+        return Check("schema", level, f"version {found}, this poolq needs {self.number}")
 
     def grants(self, role: str, producer: bool) -> str:  # noqa: ARG002  # an override uses them
         """Return the GRANTs for a role that runs a pool, or only dispatches. "" stands for an
@@ -82,8 +86,8 @@ class SQLSchema(ABC):
         schema, random = self.texts.tokens["schema"], self.texts.tokens["random"]
         return f"""{self._text()}
 INSERT INTO {schema} (one, version, id)
-    SELECT 1, {SCHEMA_VERSION}, {random} FROM (SELECT 1 AS one) made
-    WHERE NOT EXISTS (SELECT 1 FROM {schema} s WHERE s.version = {SCHEMA_VERSION});
+    SELECT 1, {self.number}, {random} FROM (SELECT 1 AS one) made
+    WHERE NOT EXISTS (SELECT 1 FROM {schema} s WHERE s.version = {self.number});
 """
 
     def _text(self) -> str:

@@ -229,9 +229,9 @@ class RenderedSQL(dict[str, str]):
         super().__init__()
         self.tokens: dict[str, Any] = dialect._asdict()
         self.tables = [*TABLES, *dialect.more_tables]
-        self.tokens.update(
-            {table: f"{dialect.quoted:{namespace}_{table}}" for table in self.tables}
-        )
+        self.tokens["namespace"] = namespace
+        for name in (*self.tables, "waiting"):
+            self.tokens[name] = f"{dialect.quoted:{namespace}_{name}}"
 
     def __missing__(self, template: str) -> str:
         text = self[template] = " ".join(template.format_map(self.tokens).split())

@@ -7,7 +7,6 @@ from poolq.engines.base import Check, Queues, ServerInfo
 from poolq.engines.connections import Connections
 from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sql.queues.wakeups import take_wakeup
-from poolq.engines.sql.schema import check_namespace
 from poolq.engines.sql.session import Dialect, TemplateToken
 from poolq.engines.sql.within import UserSQL
 from poolq.engines.sqlite.checks import checks, server
@@ -66,7 +65,6 @@ class SQLiteEngine(SQLEngine):
     user_sql = UserSQL("sqlite", clock=lambda: now())
 
     def __init__(self, url: str, namespace: str) -> None:
-        check_namespace(namespace)
         super().__init__(url, namespace, url, _dialect(namespace))
         self.options = parse_url(url)
         self.schema: SQLiteSchema = SQLiteSchema(self.options, self.texts, namespace)

@@ -4,7 +4,6 @@ import sqlite3
 from contextlib import closing
 
 from poolq.engines.sanitize import number
-from poolq.engines.schema_version import SCHEMA_VERSION
 from poolq.engines.sql.schema import READ_VERSION, WRITE_VERSION, SQLSchema
 from poolq.engines.sql.session import RenderedSQL
 from poolq.engines.sqlite.connecting import connect, set_pragmas
@@ -14,6 +13,8 @@ from poolq.engines.sqlite.write_lock import Exclusively, WriteLock, run_read
 
 
 class SQLiteSchema(SQLSchema):
+    number = 8
+
     def __init__(self, options: SQLiteOptions, texts: RenderedSQL, namespace: str) -> None:
         super().__init__(texts, namespace, str(options.file))
         self._options = options
@@ -48,7 +49,7 @@ class SQLiteSchema(SQLSchema):
             for one in missing:
                 raw.execute(one)
             if missing:
-                raw.execute(self.texts[WRITE_VERSION], (SCHEMA_VERSION,))
+                raw.execute(self.texts[WRITE_VERSION], (self.number,))
         return bool(missing)
 
     def _tuned(self, raw: sqlite3.Connection) -> int:

@@ -1,0 +1,236 @@
+"""What the engines of database servers share: MySQL and PostgreSQL.
+
+Their connections may be lost, and the server may then still run the last transaction. Each
+connection therefore has a unique name. The next connection to be opened finds the lost ones by
+their names, and ends them.
+"""
+
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from random import random
+from typing import Any, Generic, TypeVar
+
+from poolq.engines.connections import Connections, reentrancy_error
+from poolq.engines.sql.engine import SQLEngine
+from poolq.engines.sql.schema import READ_VERSION, SQLSchema
+from poolq.engines.sql.session import Dialect, Query, RenderedSQL, Session, Transaction
+from poolq.errors import EngineError, EngineUnavailable, SchemaError
+
+T = TypeVar("T")
+E = TypeVar("E", bound=Exception)
+S = TypeVar("S", bound="ServerSession[Any]")
+
+#: Seconds after which a claim scans a queue from its head again.
+CURSOR_LIFETIME = 0.1
+#: Seconds of retries after which a transaction fails.
+RETRY_TIMEOUT = 10.0
+
+
+class ServerTransaction(Transaction):
+    """A transaction that begins with the first statements sent and ends with the last."""
+
+    began = False
+
+    @abstractmethod
+    def commit(self) -> None:
+        """Send the collected changes and COMMIT in one round trip."""
+
+    @abstractmethod
+    def roll_back(self) -> None:
+        """End the transaction without its changes."""
+
+
+class ServerSession(Session, Generic[E]):
+    """A thread's connection to a server. `name`: under which the server lists it. `busy`: it waits
+    for an answer, or is within a transaction. `on_lost` is called when the connection has become
+    useless. `raised`: the driver's errors."""
+
+    raised: type[E]
+
+    def __init__(
+        self, name: str, redacted_url: str, on_lost: Callable[["ServerSession[E]"], None]
+    ) -> None:
+        self.name = name
+        self.redacted_url = redacted_url
+        self.known_queues: set[str] = set()
+        self.busy = False
+        self._on_lost = on_lost
+
+    @abstractmethod
+    def is_quiet(self) -> bool:
+        """Return False if the server has sent something unasked, such as the connection's end."""
+
+    @abstractmethod
+    def ping(self) -> None:
+        """Ask the server for an answer. Raises `raised`, OSError."""
+
+    @abstractmethod
+    def close(self) -> None: ...
+
+    @abstractmethod
+    def begin(self) -> ServerTransaction:
+        """Return a new transaction."""
+
+    @abstractmethod
+    def can_retry(self, error: E) -> bool:
+        """Return whether a transaction is repeated after this error."""
+
+    @abstractmethod
+    def is_lost(self, error: E) -> bool:
+        """Return whether the connection has become useless by this error."""
+
+    @abstractmethod
+    def translate(self, error: E) -> EngineError:
+        """Return poolq's error for one of the driver."""
+
+    def alive(self) -> bool:
+        if self.busy:
+            return True
+        self.busy = True
+        try:
+            self.ping()
+        except (self.raised, OSError):
+            return False
+        finally:
+            self.busy = False
+        return True
+
+    def transact(self, work: Callable[[Transaction], T], gives_way: bool = False) -> T:  # noqa: ARG002  # on servers, writers do not wait in line
+        return self.retry(lambda: self.run_transaction(work))
+
+    def run_transaction(self, work: Callable[[Any], T]) -> T:
+        """Run `work` once, with what `begin` returns."""
+        tx = self.begin()
+        try:
+            result = work(tx)
+            tx.commit()
+        except Exception as error:
+            if tx.began and not (isinstance(error, self.raised) and self.is_lost(error)):
+                tx.roll_back()
+            raise
+        return result
+
+    def retry(self, act: Callable[[], T]) -> T:
+        """Run `act`, and repeat it after a deadlock or a lock timeout. Raises EngineError in a
+        signal handler that has interrupted another statement of this thread."""
+        if self.busy:
+            raise reentrancy_error(self.redacted_url)
+        self.busy = True
+        try:
+            return self._retry_until_done(act)
+        finally:
+            self.busy = False
+
+    def _retry_until_done(self, act: Callable[[], T]) -> T:
+        end = 0.0
+        while True:
+            try:
+                return act()
+            except self.raised as error:
+                now = time.monotonic()
+                end = end or now + RETRY_TIMEOUT
+                if not self.can_retry(error) or now > end:
+                    if self.is_lost(error):
+                        self._on_lost(self)
+                    raise self.translate(error) from error
+            except Exception:
+                raise
+            except BaseException:
+                self._on_lost(self)  # interrupted, with an answer still to come
+                raise
+            time.sleep(0.02 * random())
+
+
+class ServerSchema(SQLSchema, Generic[S]):
+    """Tables that only `poolq db migrate` changes. `connect` opens a connection, whatever version
+    they have."""
+
+    def __init__(
+        self, connect: Callable[[], S], texts: RenderedSQL, namespace: str, redacted_url: str
+    ) -> None:
+        super().__init__(texts, namespace, redacted_url)
+        self._connect = connect
+
+    def version(self) -> int:
+        with closing(self._connect()) as session:
+            return self.read(session)
+
+    def migrate(self) -> bool:
+        with closing(self._connect()) as session:
+            return self._migrate(session)
+
+    @abstractmethod
+    def _migrate(self, session: S) -> bool:
+        """Do what `migrate` does over a connection."""
+
+    def read(self, session: S) -> int:
+        """Return the version of the tables that a connection sees, as `version` does."""
+        try:
+            (found,) = session.read(Query(READ_VERSION))
+        except SchemaError:
+            return 0
+        return int(found.rows[0][0]) if found.rows else 0
+
+
+class ServerEngine(SQLEngine, Generic[S]):
+    """See the module's head. `_lost_names`: the names of lost connections."""
+
+    schema: ServerSchema[S]
+
+    def __init__(
+        self, url: str, namespace: str, redacted_url: str, dialect: Dialect, share: float = 0.0
+    ) -> None:
+        super().__init__(url, namespace, redacted_url, dialect, CURSOR_LIFETIME, share)
+        self._lost_names: list[str] = []
+        self._connections: Connections[S] = Connections(
+            self._connect, lambda session: session.close(), self._alive
+        )
+
+    @abstractmethod
+    def _open_session(self, lost: Sequence[str]) -> S:
+        """Open a connection, and end those with the names `lost`. Raises EngineError."""
+
+    def _open(self) -> S:
+        """Open a connection without looking at the tables."""
+        lost = self._lost_names[:]
+        session = self._open_session(lost)
+        for name in lost:
+            if name in self._lost_names:
+                self._lost_names.remove(name)
+        return session
+
+    def _connect(self) -> S:
+        try:
+            session = self._open()
+            try:
+                self.schema.require(self.schema.read(session))
+            except BaseException:
+                session.close()
+                raise
+        except EngineUnavailable as error:
+            error.maybe_stored = False
+            raise
+        return session
+
+    def _alive(self, session: S) -> bool:
+        alive = session.alive()
+        if not alive:
+            self._lost_names.append(session.name)
+        return alive
+
+    def _drop(self, session: ServerSession[Any]) -> None:
+        self._lost_names.append(session.name)
+        self._connections.drop()
+
+    @property
+    def session(self) -> S:
+        session = self._connections.get()
+        if session.busy or session.is_quiet() or session.alive():
+            return session
+        self._drop(session)
+        return self._connections.get()
+
+    def close(self) -> None:
+        self._connections.drop()
