@@ -66,6 +66,7 @@ class SQLEngine(Engine):
         self._turns: dict[str, Turns] = {}  # what each worker remembers of the queues
         self._cursors = ScanCursors(fresh, share)
         self._last_claims = admitting.LastClaims()
+        self._starts_ahead = admitting.StartsAhead()
         self._swept = limit_windows.FIRST_POSITION
         self._woken: set[str] = set()  # see `take_wakeup`
         self.schedules = SQLSchedules(lambda: self.session)
@@ -177,7 +178,8 @@ class SQLEngine(Engine):
         held: tuple[str, base.Claim] | None = None,
         ended: Sequence[base.EndedSlots] = (),
     ) -> Admission:
-        return admitting.admit(self.session, self._last_claims, rules, held, ended)
+        known = self._last_claims, self._starts_ahead
+        return admitting.admit(self.session, *known, rules, held, ended)
 
     def accept(self, worker: str, deploy: int = 0) -> int:
         def work(tx: Transaction) -> int:

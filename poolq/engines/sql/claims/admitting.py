@@ -2,18 +2,27 @@
 
 If a job's only limit is a gate, it takes over the slot of the worker's last job of that gate, if
 possible (`concurrent_slots.hand_on`). `LastClaims` remembers the claim of that last job. If it has
-forgotten the claim, the admission only takes longer.
+forgotten the claim, the admission only takes longer. Under a limit of many starts, it may take a
+start that the worker has taken ahead (`starts_ahead.py`).
 """
 
 from collections import OrderedDict
 from collections.abc import Sequence
 from functools import partial
+from time import monotonic
 
 from poolq.engines.base import Claim, EndedSlots
 from poolq.engines.sql.claims.settling import claim_clock, is_admitted
 from poolq.engines.sql.claims.stepping import lock_worker
 from poolq.engines.sql.limits import concurrent_slots, deploys
 from poolq.engines.sql.limits.locked_limits import lock_limits
+from poolq.engines.sql.limits.starts_ahead import (
+    NOTHING,
+    StartsAhead,
+    Taken,
+    is_quick,
+    take_ahead,
+)
 from poolq.engines.sql.session import Query, Session, Transaction
 from poolq.jobs.limits import ADMITTED, NOT_YET, Admission, Asked, Gate, gates_of, windows_of
 
@@ -39,19 +48,36 @@ class LastClaims(OrderedDict[tuple[str, str], Claim]):
 def admit(
     session: Session,
     last: LastClaims,
+    ahead: StartsAhead,
     rules: Sequence[Asked],
     held: tuple[str, Claim] | None,
     ended: Sequence[EndedSlots],
 ) -> Admission:
     """See `Engine.admit`."""
+    if held is not None and is_quick(rules):
+        return _admit_ahead(session, ahead, rules, held)
     if held is not None and _goes_on(session, last, rules, held, ended):
         admission = ADMITTED
     else:
         queries = concurrent_slots.free(held[0], ended) if held and ended else []
         work = partial(_admit, rules=rules, held=held, queries=queries)
-        admission = session.transact(work, gives_way=True)
+        admission, _ = session.transact(work, gives_way=True)
     if held is not None and not admission.wait and not admission.stale:
         last.note(held[0], rules, held[1])
+    return admission
+
+
+def _admit_ahead(
+    session: Session, ahead: StartsAhead, rules: Sequence[Asked], held: tuple[str, Claim]
+) -> Admission:
+    """Use a start that was taken ahead, or else ask, and take some ahead."""
+    key = held[0], tuple(rules)
+    if ahead.use(key):
+        return ADMITTED
+    at = monotonic()
+    work = partial(_admit, rules=rules, held=held, more=ahead.wanted(key, at))
+    admission, taken = session.transact(work, gives_way=True)
+    ahead.note(key, at, taken)
     return admission
 
 
@@ -79,16 +105,18 @@ def _admit(
     tx: Transaction,
     rules: Sequence[Asked],
     held: tuple[str, Claim] | None,
-    queries: Sequence[Query],
-) -> Admission:
-    """Free slots by these queries. Then take the starts and slots of all the rules, or of none."""
+    queries: Sequence[Query] = (),
+    more: int = 0,
+) -> tuple[Admission, Taken]:
+    """Free slots by these queries. Then take the starts and slots of all the rules, or of none. If
+    there is one rule, take up to `more` starts ahead."""
     windows, gates = windows_of(rules), sorted(gates_of(rules))
     if held is None:
         limits = lock_limits(tx, windows)
         assert limits is not None  # no claim asks
         admission = limits.admit(windows, "")
         limits.save_starts(tx)
-        return admission
+        return admission, NOTHING
     worker, claim = held
     if claim.asks:
         deploys.name_limits(tx, claim, rules)
@@ -96,17 +124,19 @@ def _admit(
     clock = claim_clock(worker, claim, windows, gates)
     limits = lock_limits(tx, windows, gates, clock, worker)
     if limits is None:
-        return _unasked(tx, worker, claim)
+        return _unasked(tx, worker, claim), NOTHING
     if gates:
         limits.name_limits(tx, rules)
-    admission = limits.admit(rules, claim.id)
+    admission, taken = limits.admit(rules, claim.id), NOTHING
     if not admission.wait:
         if gates:
             limits.take_slots(tx, gates, claim.id)
+        if more:
+            taken = take_ahead(limits, windows, more)
         if windows:
             limits.save_starts(tx)
             tx.later(Query(MARK_ADMITTED, (claim.id,)))
-    return admission
+    return admission, taken
 
 
 def _unasked(tx: Transaction, worker: str, claim: Claim) -> Admission:

@@ -1,0 +1,95 @@
+"""Starts that a worker takes ahead, so that not each start of a quick limit costs an exchange.
+
+A worker whose jobs start one after another asks for a start, and takes some for the next jobs with
+it. They count in the window from then on, and begin in it. Those that are not used within LIFETIME
+are lost, so a worker takes only as many as it uses in a quarter of that time at its present pace,
+and at most 1/SHARE of the limit. Slow limits take none, because their jobs keep an order (see
+`start_order.py`). Nor do sliding ones, whose starts count from the moment at which they begin."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from itertools import takewhile
+from time import monotonic
+from typing import NamedTuple
+
+from poolq.engines.sql.limits.locked_limits import LockedLimits
+from poolq.jobs.limits import Asked, Rule
+
+#: Seconds for which a start that was taken ahead can be used.
+LIFETIME = 0.05
+#: How many starts are taken ahead at most, and what part of the limit.
+MAX_AHEAD, SHARE = 50, 200
+#: A limit of at most this many starts a second is slow.
+SLOW = 100
+#: For how many pairs of a worker and rules starts are remembered.
+MAX_KNOWN = 1000
+
+Key = tuple[str, Sequence[Asked]]
+
+
+class Taken(NamedTuple):
+    """`count`: how many starts were taken ahead. `ends`: in how many microseconds their window
+    ended then."""
+
+    count: int
+    ends: int
+
+
+NOTHING = Taken(0, 0)
+
+
+class _Known(NamedTuple):
+    """`at`: when the worker has asked. `count`: how many starts it got, of which `left` are not
+    used yet, and may be used before `until`."""
+
+    at: float
+    count: int
+    left: int
+    until: float
+
+
+class StartsAhead(OrderedDict[Key, _Known]):
+    """The last starts of each worker and its rules. Times are monotonic seconds."""
+
+    def use(self, key: Key) -> bool:
+        """Use a start that was taken ahead. Returns whether there is one."""
+        known = self.get(key)
+        if known is None or not known.left or monotonic() >= known.until:
+            return False
+        self[key] = known._replace(left=known.left - 1)
+        return True
+
+    def wanted(self, key: Key, now: float) -> int:
+        """Return how many starts to take ahead with one that is asked for at `now`."""
+        known = self.get(key)
+        if known is None or known.left:
+            return 0
+        return min(MAX_AHEAD, int(known.count * LIFETIME / 4 / max(now - known.at, 1e-6)))
+
+    def note(self, key: Key, at: float, taken: Taken) -> None:
+        """Record that a start was asked for at `at`, and what was taken ahead with it."""
+        until = at + min(LIFETIME, taken.ends / 1e6)
+        self[key] = _Known(at, 1 + taken.count, taken.count, until)
+        self.move_to_end(key)
+        if len(self) > MAX_KNOWN:
+            self.popitem(last=False)
+
+
+def is_quick(rules: Sequence[Asked]) -> bool:
+    """Return whether starts under these rules may be taken ahead."""
+    rule = rules[0]
+    return (
+        len(rules) == 1
+        and isinstance(rule, Rule)
+        and rule.limit >= SHARE
+        and rule.limit * 1_000_000 > SLOW * rule.window
+        and rule.cost == 1
+        and not rule.sliding
+    )
+
+
+def take_ahead(limits: LockedLimits, rules: Sequence[Rule], want: int) -> Taken:
+    """Take at most so many starts that the locked limit allows."""
+    most = min(want, limits.overridden(rules[0]).limit // SHARE)
+    count = sum(1 for _ in takewhile(lambda _: not limits.admit(rules, "").wait, range(most)))
+    return Taken(count, limits.slot_ends(rules) - limits.now) if count else NOTHING
