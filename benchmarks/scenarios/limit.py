@@ -31,8 +31,9 @@ TEXT = f"""{LIMIT * WINDOWS:,} jobs, of which {LIMIT:,} may start in a second, w
 `on_limit="park"`, on two workers; on PostgreSQL also as many as it takes for a limit of half the
 rate at which it drains. Admitted starts are counted from the engine's complete record: each write
 to the limit's window is kept, on Redis by MONITOR, on the others by a trigger, and each must add to
-its starts. A start is over the limit if its window already has as many as allowed, or if the window
-opened before the previous one had ended. A claim is extra if it found the limit reached, so that
+its starts. A start is over the limit if its window already has as many as allowed, if the window
+opened before the previous one had ended, or if it was not recorded. Starts that a worker has taken
+ahead and not used count as unused. A claim is extra if it found the limit reached, so that
 the job was parked. The rate is measured from the opening of the first window to that of the last
 one. The table shows the round with the middle rate, but the most starts over the limit of any
 round."""
@@ -78,8 +79,8 @@ def measure_limit(
         (turn(bench, engine, limit) for _ in range(bench.rounds)), key=lambda one: one[2].share
     )
     jobs, extra, found = turns[len(turns) // 2]
-    over = max(one.over + abs(one.admitted - jobs) for _, _, one in turns)
-    share = 100 * found.share
+    over = max(one.over + max(0, jobs - one.admitted) for _, _, one in turns)
+    share = 100 * found.share * min(1, jobs / found.admitted)
     told = (f"{found.admitted:,}", f"{found.windows}", found.most, over, share)
     rows.append([NAMES[engine], f"{limit:,}", f"{jobs:,}", extra, *told])
     say(f"  {NAMES[engine]}, {limit:,}/s: {share:.1f} %, {over} over")

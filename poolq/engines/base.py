@@ -175,8 +175,8 @@ class Engine(ABC):
         its start already, it is admitted, and takes nothing. Gates are checked before windows.
         `ended`: slots of other claims of this worker. If exactly these claims still have them, they
         are free from now on, whatever the answer. The answer is `not_yet` if one of the rules has
-        released an earlier job of the claim's queue, and that job is due but not claimed. Raises
-        Fenced, EngineUnavailable."""
+        released an earlier job of the claim's queue, and that job is due but not claimed. An engine
+        may count some starts ahead for the worker's next jobs. Raises Fenced, EngineUnavailable."""
 
     @abstractmethod
     def set_limit(self, key: str, window: int, limit: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 import pytest
@@ -15,13 +16,15 @@ from poolq.engines.postgresql import engine as engine_module
 from poolq.engines.postgresql import session as session_module
 from poolq.engines.sql import job_counters
 from poolq.engines.sql.claims import cursors
+from poolq.engines.sql.limits.locked_limits import LockedLimits, lock_limits
 from poolq.engines.sql.queues import turns
 from poolq.engines.sql.session import Query, Transaction
 from poolq.errors import ConfigError, EngineUnavailable
+from poolq.jobs.limits import Asked, Gate, Rule
 from poolq.jobs.message import State
 from poolq.jobs.outcomes import ACK, Release
 from tests.contract.conftest import OpenEngine
-from tests.contract.helpers import HOUR, Worker, named, new_id, push, total
+from tests.contract.helpers import HOUR, SECOND, Worker, named, new_id, push, total
 from tests.contract.test_sql_bounds import examined
 from tests.support.by_hand import rows
 from tests.support.postgresql import PostgreSQL
@@ -119,6 +122,24 @@ def test_a_transaction_of_which_nothing_would_be_missed_does_not_wait_for_the_di
     postgresql: PostgreSQLEngine,
 ) -> None:
     commit_unsynced(postgresql)
+
+
+@pytest.mark.parametrize(
+    ("rule", "setting"),
+    [(Rule("k", 200, SECOND), "off"), (Rule("k", 5, SECOND), "on"), (Gate("k", 5), "on")],
+)
+def test_only_starts_of_quick_limits_do_not_wait_for_the_disk(
+    postgresql: PostgreSQLEngine, monkeypatch: pytest.MonkeyPatch, rule: Asked, setting: str
+) -> None:
+    worker, found = Worker(postgresql), list[object]()
+
+    def note(tx: Transaction, *args: Any) -> LockedLimits | None:
+        found.append(tx.one(SYNCED))
+        return lock_limits(tx, *args)
+
+    monkeypatch.setattr("poolq.engines.sql.claims.admitting.lock_limits", note)
+    assert postgresql.admit([rule], (worker.name, worker.take("a"))).wait == 0
+    assert found == [(setting,)]
 
 
 def test_a_server_that_does_not_answer_is_given_up(

@@ -191,10 +191,12 @@ class MySQLEngine(ServerEngine[MySQLSession]):
         held: tuple[str, Claim] | None = None,
         ended: Sequence[EndedSlots] = (),
     ) -> Admission:
-        if held and len(rules) == 1 and not held[1].asks:
+        ahead = self._starts_ahead
+        if held and len(rules) == 1 and not held[1].asks and not ahead.helps(held[0], rules):
             match rules[0]:
                 case Rule(cost=1, sliding=False) as rule:
                     if self.session.change(*admit_queries(rule, *held)):
+                        ahead.got_one(held[0], rules)
                         return Admission(0)
         return super().admit(rules, held, ended)
 

@@ -26,6 +26,7 @@ from poolq.engines.sql.limits import (
     limit_overrides,
     limit_windows,
 )
+from poolq.engines.sql.limits.starts_ahead import StartsAhead
 from poolq.engines.sql.queues import idle_queues, queue_discovery, wakeups
 from poolq.engines.sql.queues.queue_discovery import QueueState
 from poolq.engines.sql.queues.turns import Turns
@@ -66,7 +67,7 @@ class SQLEngine(Engine):
         self._turns: dict[str, Turns] = {}  # what each worker remembers of the queues
         self._cursors = ScanCursors(fresh, share)
         self._last_claims = admitting.LastClaims()
-        self._starts_ahead = admitting.StartsAhead()
+        self._starts_ahead = StartsAhead()
         self._swept = limit_windows.FIRST_POSITION
         self._woken: set[str] = set()  # see `take_wakeup`
         self.schedules = SQLSchedules(lambda: self.session)

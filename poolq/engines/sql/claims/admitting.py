@@ -74,10 +74,15 @@ def _admit_ahead(
     key = held[0], tuple(rules)
     if ahead.use(key):
         return ADMITTED
-    at = monotonic()
-    work = partial(_admit, rules=rules, held=held, more=ahead.wanted(key, at))
+    asked = monotonic()
+    more = ahead.wanted(key, asked)
+
+    def work(tx: Transaction) -> tuple[Admission, Taken]:
+        tx.unsynced()  # only a crash of the server can let this window have more starts
+        return _admit(tx, rules, held, more=more)
+
     admission, taken = session.transact(work, gives_way=True)
-    ahead.note(key, at, taken)
+    ahead.note(key, asked, taken)
     return admission
 
 

@@ -28,10 +28,10 @@ Key = tuple[str, Sequence[Asked]]
 
 
 class Taken(NamedTuple):
-    """`count`: how many starts were taken ahead. `ends`: in how many microseconds their window
-    ended then."""
+    """`more`: how many starts were taken ahead. `ends`: how many microseconds later their window
+    ends."""
 
-    count: int
+    more: int
     ends: int
 
 
@@ -39,22 +39,25 @@ NOTHING = Taken(0, 0)
 
 
 class _Known(NamedTuple):
-    """`at`: when the worker has asked. `count`: how many starts it got, of which `left` are not
-    used yet, and may be used before `until`."""
+    """`at`: when the worker got the starts. `got`: how many, of which `left` are not used yet, and
+    may be used before `until`."""
 
     at: float
-    count: int
+    got: int
     left: int
     until: float
 
+    def is_usable(self) -> bool:
+        return self.left > 0 and monotonic() < self.until
+
 
 class StartsAhead(OrderedDict[Key, _Known]):
-    """The last starts of each worker and its rules. Times are monotonic seconds."""
+    """The last starts of each worker under its rules. Times are monotonic seconds."""
 
     def use(self, key: Key) -> bool:
         """Use a start that was taken ahead. Returns whether there is one."""
         known = self.get(key)
-        if known is None or not known.left or monotonic() >= known.until:
+        if known is None or not known.is_usable():
             return False
         self[key] = known._replace(left=known.left - 1)
         return True
@@ -64,15 +67,27 @@ class StartsAhead(OrderedDict[Key, _Known]):
         known = self.get(key)
         if known is None or known.left:
             return 0
-        return min(MAX_AHEAD, int(known.count * LIFETIME / 4 / max(now - known.at, 1e-6)))
+        return min(MAX_AHEAD, int(known.got * LIFETIME / 4 / max(now - known.at, 1e-6)))
 
-    def note(self, key: Key, at: float, taken: Taken) -> None:
-        """Record that a start was asked for at `at`, and what was taken ahead with it."""
-        until = at + min(LIFETIME, taken.ends / 1e6)
-        self[key] = _Known(at, 1 + taken.count, taken.count, until)
+    def helps(self, worker: str, rules: Sequence[Asked]) -> bool:
+        """Return whether starts were taken ahead, or would be with the next one."""
+        key = worker, tuple(rules)
+        known = self.get(key)
+        return known is not None and (known.is_usable() or self.wanted(key, monotonic()) > 0)
+
+    def note(self, key: Key, asked: float, taken: Taken) -> None:
+        """Record what was taken ahead with a start that was asked for at `asked`."""
+        more, now = taken.more, monotonic()
+        until = min(asked + taken.ends / 1e6, now + LIFETIME)
+        self[key] = _Known(now, 1 + more, more, until)
         self.move_to_end(key)
         if len(self) > MAX_KNOWN:
             self.popitem(last=False)
+
+    def got_one(self, worker: str, rules: Sequence[Asked]) -> None:
+        """Record that a worker has got a start, and none ahead."""
+        if is_quick(rules):
+            self.note((worker, tuple(rules)), 0.0, NOTHING)
 
 
 def is_quick(rules: Sequence[Asked]) -> bool:
@@ -91,5 +106,5 @@ def is_quick(rules: Sequence[Asked]) -> bool:
 def take_ahead(limits: LockedLimits, rules: Sequence[Rule], want: int) -> Taken:
     """Take at most so many starts that the locked limit allows."""
     most = min(want, limits.overridden(rules[0]).limit // SHARE)
-    count = sum(1 for _ in takewhile(lambda _: not limits.admit(rules, "").wait, range(most)))
-    return Taken(count, limits.slot_ends(rules) - limits.now) if count else NOTHING
+    more = sum(1 for _ in takewhile(lambda _: not limits.admit(rules, "").wait, range(most)))
+    return Taken(more, limits.slot_ends(rules) - limits.now) if more else NOTHING
