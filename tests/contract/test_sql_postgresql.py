@@ -142,6 +142,23 @@ def test_only_starts_of_quick_limits_do_not_wait_for_the_disk(
     assert found == [(setting,)]
 
 
+@pytest.mark.parametrize(
+    ("dead", "seconds", "level"), [(-1, 15, "warn"), (-1, 60, "ok"), (100_000, 15, "ok")]
+)
+def test_doctor_knows_that_autovacuum_comes_too_seldom_for_busy_tables(
+    postgresql: PostgreSQLEngine,
+    monkeypatch: pytest.MonkeyPatch,
+    dead: int,
+    seconds: int,
+    level: str,
+) -> None:
+    monkeypatch.setattr(checks, "FEW_DEAD_ROWS", dead)
+    monkeypatch.setattr(checks, "SHORT_NAPTIME", seconds)
+    every = checks.checks(postgresql.session, postgresql.schema)
+    (found,) = (one for one in every if one.name == "autovacuum")
+    assert (found.level, "60 s" in found.text) == (level, True)
+
+
 def test_a_server_that_does_not_answer_is_given_up(
     postgresql: PostgreSQLEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

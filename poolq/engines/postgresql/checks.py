@@ -16,7 +16,7 @@ MAX_CLOCK_DIFFERENCE = 1.0
 
 SETTINGS = """SELECT name, setting FROM pg_settings WHERE name IN ('fsync', 'synchronous_commit',
     'full_page_writes', 'server_version', 'server_version_num', 'transaction_isolation',
-    'autovacuum')"""
+    'autovacuum', 'autovacuum_naptime')"""
 #: How many connections this role may open now, and the one that asks. Of others' connections, it
 #: sees only whose they are.
 CONNECTIONS_LEFT = """SELECT 1 + LEAST(
@@ -46,8 +46,9 @@ DEAD_ROWS = """SELECT n_dead_tup, n_live_tup FROM pg_stat_all_tables
     WHERE relid = to_regclass('{jobs}')"""
 #: A snapshot is reported if it is older than this many seconds, or than this many transactions.
 OLD_SECONDS, OLD_TRANSACTIONS = 300, 1_000_000
-#: How many connections should be left, and how many dead rows are few.
-FEW_CONNECTIONS, FEW_DEAD_ROWS = 20, 100_000
+#: How many connections should be left, how many dead rows are few, and after how many seconds
+#: autovacuum should look again at tables that have more.
+FEW_CONNECTIONS, FEW_DEAD_ROWS, SHORT_NAPTIME = 20, 100_000, 15
 
 
 def checks(session: PostgreSQLSession, schema: PostgreSQLSchema) -> list[Check]:
@@ -62,7 +63,7 @@ def checks(session: PostgreSQLSession, schema: PostgreSQLSchema) -> list[Check]:
         *unique_keys.checks(session),
         _durability(found),
         _writable(is_standby),
-        _autovacuum(found),
+        _autovacuum(found, dead),
         _snapshot(oldest),
         _dead_rows(dead),
         _connections(session, left.rows[0][0]),
@@ -117,11 +118,15 @@ def _writable(is_standby: bool) -> Check:
     return Check("writable", "bad", "this is a standby; use the primary")
 
 
-def _autovacuum(found: dict[str, str]) -> Check:
-    if found["autovacuum"] == "on":
-        return Check("autovacuum", "ok", "autovacuum is on")
-    return Check("autovacuum", "bad", "autovacuum is off: the tables grow without end; set it"
-                 " to on")  # fmt: skip
+def _autovacuum(found: dict[str, str], dead: QueryResult) -> Check:
+    if found["autovacuum"] != "on":
+        return Check("autovacuum", "bad", "autovacuum is off: the tables grow without end; set it"
+                     " to on")  # fmt: skip
+    seconds = int(found["autovacuum_naptime"])
+    if seconds > SHORT_NAPTIME and dead.rows and dead.rows[0][0] > FEW_DEAD_ROWS:
+        return Check("autovacuum", "warn", f"it looks for dead rows every {seconds} s only, so busy"
+                     " tables grow; set autovacuum_naptime to 5s")  # fmt: skip
+    return Check("autovacuum", "ok", f"it looks for dead rows every {seconds} s")
 
 
 def _snapshot(found: QueryResult) -> Check:
