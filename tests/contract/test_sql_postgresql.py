@@ -24,8 +24,9 @@ from poolq.jobs.limits import Asked, Gate, Rule
 from poolq.jobs.message import State
 from poolq.jobs.outcomes import ACK, Release
 from tests.contract.conftest import OpenEngine
-from tests.contract.helpers import HOUR, SECOND, Worker, named, new_id, push, total
+from tests.contract.helpers import HOUR, SECOND, Worker, named, new_id, push, sweep_all, total
 from tests.contract.test_sql_bounds import examined
+from tests.contract.waiters import quiet
 from tests.support.by_hand import rows
 from tests.support.postgresql import PostgreSQL
 from tests.support.wait import until
@@ -204,6 +205,22 @@ def test_counters_that_are_numbered_as_before_are_added_up(
         raw.execute("SELECT pg_terminate_backend(%s)", [postgresql.session.wire.raw.backend_pid])
     worker.end(*worker.claim())
     assert total(postgresql, "done") == 5
+
+
+def test_wake_ups_update_no_row_that_a_step_reads(postgresql: PostgreSQLEngine) -> None:
+    """A step that puts a token back reads the newest one."""
+    worker = Worker(postgresql)
+    push(postgresql, "first")
+    before = live(postgresql)
+    for _ in range(5):
+        push(postgresql, "a")
+        assert postgresql.wait(["q"], 1) > 0
+        assert worker.drain()
+        quiet(postgresql)
+    assert live(postgresql) == before
+    assert rows(postgresql, "SELECT n, armed FROM {tokens}") == [(10, 1)]
+    sweep_all(postgresql)
+    assert rows(postgresql, "SELECT * FROM {tokens}") == []
 
 
 @pytest.mark.parametrize("queues", [["q"], None], ids=str)

@@ -1,5 +1,6 @@
 """PostgreSQL's SQL for the tokens of templates."""
 
+from poolq.engines.postgresql.wake_tokens import WAKE_TOKENS
 from poolq.engines.sql.session import Dialect, TemplateToken
 
 #: Autovacuum begins early, because done jobs leave dead rows.
@@ -43,5 +44,6 @@ DIALECT = Dialect(
     keys_within=False,
     random="gen_random_uuid()::text",
     user_now="(extract(epoch FROM statement_timestamp()) * 1000000)::bigint",
-    more_tables=("answers", "added"),
+    more_tables=("answers", "added", "tokens"),
+    instead=WAKE_TOKENS,
 )

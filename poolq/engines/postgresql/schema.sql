@@ -9,6 +9,16 @@ CREATE TABLE IF NOT EXISTS {answers} (
     PRIMARY KEY (worker, request)
 ) {clustered};
 
+-- The wake-up token of each queue, instead of `armed` and `seen` of {queues}. Each change moves it
+-- to the next `n`. Only the newest row of a queue counts.
+CREATE TABLE IF NOT EXISTS {tokens} (
+    queue {text:255} NOT NULL,
+    n BIGINT NOT NULL DEFAULT 0,
+    armed SMALLINT NOT NULL DEFAULT 1,
+    seen BIGINT NOT NULL DEFAULT 0,
+    PRIMARY KEY (queue, n)
+) {clustered};
+
 -- What is to be added to {counters}. Keepers do that each second.
 CREATE TABLE IF NOT EXISTS {added} (
     id BIGINT GENERATED ALWAYS AS IDENTITY,

@@ -163,6 +163,12 @@ class PostgreSQLTransaction(ServerTransaction):
         self.began = True
         return self._session.send([*first, *queries])[len(first) :]
 
+    def last(self, query: Query) -> int:
+        if self.began:
+            return super().last(query)
+        before, self.waiting = self.waiting, []
+        return self._session.begin([*before, query])[-1].changed
+
     def tell(self, queues: Sequence[str]) -> None:
         self.later(*(Query(TELL, (queue,)) for queue in queues))
 

@@ -18,7 +18,7 @@ PRODUCER = {
         "lines": "SELECT, UPDATE, DELETE",
     },
     "jobs with concurrent": {
-        "queues": "UPDATE",
+        "tokens": "SELECT, UPDATE",
         "lines": "SELECT, INSERT, UPDATE",
         "windows": "SELECT, INSERT, UPDATE",
     },

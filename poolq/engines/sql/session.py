@@ -10,8 +10,9 @@ end, to save round trips. Changes of rows that must be locked last are sent at t
 
 from abc import ABC, abstractmethod
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
 from poolq.errors import EngineError
@@ -73,6 +74,11 @@ class Transaction(ABC):
         """Run a statement and return the first row of its result, or None."""
         rows = self.run(Query(sql, args))[0].rows
         return rows[0] if rows else None
+
+    def last(self, query: Query) -> int:
+        """Run the collected changes and `query`, after which no other statement of the transaction
+        depends on an answer. Returns how many rows it has changed."""
+        return self.run(query)[0].changed
 
     @abstractmethod
     def send(self, queries: Sequence[Query | BatchQuery]) -> list[QueryResult]:
@@ -181,7 +187,8 @@ class Dialect(NamedTuple):
     that makes a table also makes its indexes. `more_tables`: those of this server alone.
 
     `random` is a random value for a column of type `id`. `user_now` is `now` on a connection of the
-    application, whatever this has set; `?` stands for the engine's clock."""
+    application, whatever this has set; `?` stands for the engine's clock. `instead`: templates that
+    this server replaces, with the same arguments and the same meaning."""
 
     now: str
     clock: str
@@ -214,6 +221,7 @@ class Dialect(NamedTuple):
     random: str
     user_now: str
     more_tables: Sequence[str] = ()
+    instead: Mapping[str, str] = MappingProxyType({})
 
 
 TABLES = [
@@ -234,7 +242,8 @@ class RenderedSQL(dict[str, str]):
             self.tokens[name] = f"{dialect.quoted:{namespace}_{name}}"
 
     def __missing__(self, template: str) -> str:
-        text = self[template] = " ".join(template.format_map(self.tokens).split())
+        own = self.tokens["instead"].get(template, template)
+        text = self[template] = " ".join(own.format_map(self.tokens).split())
         return text
 
 

@@ -44,11 +44,13 @@ _STATE = f"""{{now}}, {FIRST_SLOT}, {FIRST_DELAYED}, {FIRST_READY}, {FIRST_GATE}
 _STATE_FROM = _STATE.replace(FIRST_DELAYED, first_due(DELAYED, "q.queue", since="?")).replace(
     FIRST_READY, first_due(QUEUED, "q.queue", since="?")
 )
-STATES = f"""SELECT q.queue, q.paused, q.armed, q.seen, {_STATE} FROM {{queues}} q
+#: The wake-up token.
+ARMED_AND_SEEN = "q.armed, q.seen"
+STATES = f"""SELECT q.queue, q.paused, {ARMED_AND_SEEN}, {_STATE} FROM {{queues}} q
     WHERE q.queue {{in_list}}"""
 STATES_FROM = STATES.replace(_STATE, _STATE_FROM)
 #: The state of one queue, and the name of a queue with ready jobs that follows another name.
-STATE_AND_NEXT = f"""SELECT q.queue, q.paused, q.armed, q.seen, {_STATE},
+STATE_AND_NEXT = f"""SELECT q.queue, q.paused, {ARMED_AND_SEEN}, {_STATE},
     ({next_after(QUEUED, "?")}) FROM {{queues}} q WHERE q.queue = ?"""
 #: What `armed` is for a queue without a row.
 NO_ROW = -1

@@ -1,4 +1,5 @@
-"""The wake-up token of a queue, which consists of the queue's columns `armed` and `seen`.
+"""The wake-up token of a queue, which consists of the queue's columns `armed` and `seen`, but see
+`postgresql/wake_tokens.py`.
 
 A waiter may take the token of a queue that has something due, if the queue is armed, or if
 something has come due after the time `seen`. Taking the token disarms the queue and sets `seen`.
@@ -14,11 +15,12 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 
 from poolq.engines.sanitize import number
-from poolq.engines.sql.queues.queue_discovery import QueueState
+from poolq.engines.sql.queues.queue_discovery import NO_ROW, QueueState
 from poolq.engines.sql.session import Query, Session, Transaction
 from poolq.errors import EngineUnavailable
 
 ADD_QUEUE = "INSERT INTO {queues} (queue, used) VALUES (?, {now}) {unless:queue}"
+ADD_ARMED = "INSERT INTO {queues} (queue, used, armed) VALUES (?, {now}, 1) {unless:queue}"
 ARM = "UPDATE {queues} SET armed = 1 WHERE armed = 0 AND queue {in_list}"
 PAUSE_QUEUE = """INSERT INTO {queues} (queue, paused, used) VALUES (?, 1, {now})
     {on:queue} paused = 1"""
@@ -26,16 +28,16 @@ RESUME_QUEUE = "UPDATE {queues} SET paused = 0, armed = 1 WHERE queue = ?"
 
 #: How many ready jobs are counted at most, and so how many workers are woken at once.
 MAX_WAKEUPS = 64
+#: Those that begin at the first due time do not meet entries of jobs that were done before.
 COUNT_WAKEUPS = f"""SELECT COUNT(*) FROM (SELECT id FROM {{jobs}} WHERE place = '' AND queue = ?
-    LIMIT {MAX_WAKEUPS}) found"""
-LATEST_READY = """SELECT due_at FROM {jobs} WHERE place = '' AND queue = ? AND due_at <= {now}
-    ORDER BY due_at DESC LIMIT 1"""
+    AND due_at >= ? LIMIT {MAX_WAKEUPS}) found"""
+LATEST_READY = """SELECT due_at FROM {jobs} WHERE place = '' AND queue = ? AND due_at >= ?
+    AND due_at <= {now} ORDER BY due_at DESC LIMIT 1"""
 LATEST_DELAYED = LATEST_READY.replace("place = ''", "place = 'd'")
 LATEST_SLOT = """SELECT slot FROM {lines} WHERE {ordering:queue} = ? AND slot <= {now}
     ORDER BY slot DESC LIMIT 1"""
 NEXT_DELAYED = """SELECT due_at FROM {jobs} WHERE place = 'd' AND queue = ? AND due_at > {now}
     ORDER BY due_at LIMIT 1"""
-WAKEUP_QUERIES = (LATEST_READY, LATEST_DELAYED, LATEST_SLOT, NEXT_DELAYED, COUNT_WAKEUPS)
 #: `seen` lies in the future if the clock has gone back.
 TAKE_WAKEUP = """UPDATE {queues} SET armed = 0,
     seen = CASE WHEN seen < ? OR seen > {now} THEN ? ELSE seen END
@@ -91,18 +93,35 @@ def take_wakeup(
         if not one.is_due:
             upcoming += [one.next_due] if one.next_due is not None else []
             continue
-        *dues, next_, ready = session.read(*(Query(sql, (one.queue,)) for sql in WAKEUP_QUERIES))
+        *dues, next_, ready = session.read(*_wakeup_queries(one))
         upcoming += [number(at) for (at,) in next_.rows]
         latest = max((number(at) for result in dues for (at,) in result.rows), default=0)
         if not (one.armed or latest > one.seen or one.seen > one.now):
             continue
-        if session.transact(partial(_take, queue=one.queue, at=latest, known=one.known)):
+        if one.armed == NO_ROW:
+            session.change(Query(ADD_ARMED, (one.queue,)))
+        if session.transact(partial(_take, queue=one.queue, at=latest)):
             woken.add(one.queue)
             return max(1, number(ready.rows[0][0])), None
     return 0, min(upcoming, default=None)
 
 
-def _take(tx: Transaction, queue: str, at: int, known: bool) -> bool:
-    if not known:
-        tx.later(Query(ADD_QUEUE, (queue,)))
-    return tx.run(Query(TAKE_WAKEUP, (at, at, queue, at)))[0].changed > 0
+def _wakeup_queries(one: QueueState) -> list[Query]:
+    """Return queries for what has come due last in a queue, for what will come due next, and for
+    how many ready jobs there are."""
+    name, now = one.queue, one.now
+    ready = name, now if one.ready is None else one.ready
+    delayed = name, now if one.delayed is None else one.delayed
+    return [
+        Query(LATEST_READY, ready),
+        Query(LATEST_DELAYED, delayed),
+        Query(LATEST_SLOT, (name,)),
+        Query(NEXT_DELAYED, (name,)),
+        Query(COUNT_WAKEUPS, ready),
+    ]
+
+
+def _take(tx: Transaction, queue: str, at: int) -> bool:
+    """Take a queue's wake-up. If the server loses this in a crash, it is taken once more."""
+    tx.unsynced()
+    return tx.last(Query(TAKE_WAKEUP, (at, at, queue, at))) > 0
