@@ -21,7 +21,7 @@ FIND_SCHEMA = "SELECT current_schema(), to_regnamespace(?) IS NOT NULL"
 
 
 class PostgreSQLSchema(ServerSchema[PostgreSQLSession]):
-    number = 1
+    number = 2
     files = (SHARED, Path(__file__).with_name("schema.sql"))
 
     def __init__(
