@@ -167,7 +167,7 @@ class PostgreSQLTransaction(ServerTransaction):
         if self.began:
             return super().last(query)
         before, self.waiting = self.waiting, []
-        return self._session.begin([*before, query])[-1].changed
+        return self._session.send_first([*before, query])[-1].changed
 
     def tell(self, queues: Sequence[str]) -> None:
         self.later(*(Query(TELL, (queue,)) for queue in queues))
