@@ -7,13 +7,13 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from tests.chaos import jobs, producer
 from tests.chaos.brokers import Broker
 from tests.support.cli import environment
+from tests.support.fake_clock import fake_clock
 from tests.support.pool import Pool
 from tests.support.processes import Process
 from tests.support.project import Project
@@ -25,7 +25,6 @@ CODE = Path(jobs.__file__)
 BROKEN = "raise RuntimeError('a broken deploy')\n"
 #: Seconds by which the clock of node 1 is wrong, where the broker has one of its own.
 AHEAD = 3725.0
-LIBRARIES = Path("/usr/lib")
 
 
 class Fleet:
@@ -41,7 +40,7 @@ class Fleet:
         self._flags = [
             f"--node-ttl={ttl}", "--sleep=1", "--stop-timeout=20", "--app=jobs",
         ]  # fmt: skip
-        self._faked = fake_clock() if broker.skewed else {}
+        self._faked = fake_clock(AHEAD) if broker.skewed else {}
         self.ahead = AHEAD if self._faked else 0.0
         self.pools = [self._start(node) for node in range(2)]
         self._producer = self._produce(seed)
@@ -159,18 +158,3 @@ class Fleet:
     def said(self, what: str) -> frozenset[str]:
         """The ids of jobs of which a log says so; `what`: an expression with a group for the id."""
         return frozenset(id for pool in self.all for id in re.findall(what, pool.log))
-
-
-def fake_clock() -> Mapping[str, str]:
-    """What makes a process's wall clock wrong; its monotonic one stays true."""
-    found = sorted(LIBRARIES.glob("*/faketime/libfaketimeMT.so.1"))
-    if not found:
-        raise AssertionError("libfaketime is not installed: `make servers` installs it")
-    return {
-        "LD_PRELOAD": str(found[0]),
-        "FAKETIME": f"+{AHEAD:g}s",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        "DONT_FAKE_MONOTONIC": "1",
-        "NO_FAKE_STAT": "1",
-        "FAKETIME_DISABLE_SHM": "1",
-    }

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -102,9 +103,11 @@ class PostgreSQL(Server):
         *,
         durable: bool = False,
         options: list[str] | None = None,
+        env: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(folder)
         _give(folder)
+        self._env = [f"{name}={value}" for name, value in (env or {}).items()]
         self.data = folder / "data"
         settings = {
             "listen_addresses": self.host,
@@ -132,7 +135,7 @@ class PostgreSQL(Server):
         return f"postgresql://poolq@{HOST}:{self.port}/{self.database}"
 
     def command(self) -> list[str]:
-        return [str(program("postgres")), "-D", str(self.data), *self._options]
+        return ["env", *self._env, str(program("postgres")), "-D", str(self.data), *self._options]
 
     def connect(self, database: str = database, **more: Any) -> psycopg.Connection:
         """Return a new autocommit connection; closing it is the caller's business."""

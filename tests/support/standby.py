@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Self
 
+from tests.support.fake_clock import fake_clock
 from tests.support.postgresql import PostgreSQL, base_backup
 from tests.support.scratch import Scratch
 from tests.support.topologies import Topology
@@ -21,11 +22,13 @@ STREAMS = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'"
 
 
 class Standby(Topology):
-    """`primary` and `standby`, which gets each write a moment later."""
+    """`primary` and `standby`, which gets each write a moment later. `ahead`: by how many seconds
+    the clock of the first standby is wrong."""
 
-    def __init__(self, scratch: Scratch, template: Path) -> None:
+    def __init__(self, scratch: Scratch, template: Path, ahead: float = 0.0) -> None:
         super().__init__(scratch)
         self._template = template
+        self._env = fake_clock(ahead) if ahead else None
 
     def start(self) -> Self:
         made = PostgreSQL(self._folder("primary"), self._template, durable=True, options=OPTIONS)
@@ -44,6 +47,13 @@ class Standby(Topology):
     def streams(self) -> bool:
         with self.primary.connect() as raw:
             return raw.execute(STREAMS).fetchall() == [(1,)]
+
+    def has_all(self) -> bool:
+        """Whether the standby shows all that the primary has committed."""
+        with self.primary.connect() as raw, self.standby.connect() as other:
+            ((written,),) = raw.execute("SELECT pg_current_wal_lsn()").fetchall()
+            shown = "SELECT pg_last_wal_replay_lsn() >= %s"
+            return other.execute(shown, [written]).fetchall() == [(True,)]
 
     def cut_off(self) -> None:
         """Let the standby get nothing more."""
@@ -72,7 +82,9 @@ class Standby(Topology):
 
     def _copied(self) -> PostgreSQL:
         copy = base_backup(self._folder("copy"), self.primary)
-        return PostgreSQL(self._folder("standby"), copy, durable=True, options=OPTIONS)
+        return PostgreSQL(
+            self._folder("standby"), copy, durable=True, options=OPTIONS, env=self._env
+        )
 
     def _folder(self, name: str) -> Path:
         return self._scratch.folder(name)

@@ -1,0 +1,107 @@
+"""What only PostgreSQL has: a standby that takes the place of the primary, and locks that the server
+takes from a worker that is stopped."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import psutil
+import psycopg
+import pytest
+
+from tests.process.conftest import MakeProject
+from tests.support.postgresql import PostgreSQL
+from tests.support.processes import process
+from tests.support.project import Project
+from tests.support.scratch import Scratch
+from tests.support.standby import Standby
+from tests.support.wait import as_busy, until
+
+#: The time after which a stopped worker's locks are free, in seconds: the server ends its session
+#: after 10.
+FREE = 12.0
+
+
+@pytest.fixture
+def standby(scratch: Scratch, postgresql_template: Path) -> Iterator[Standby]:
+    """One whose clock is an hour behind that of its primary."""
+    with Standby(scratch, postgresql_template, ahead=-3600) as setup:
+        yield setup
+
+
+def test_a_pool_goes_on_with_a_standby_whose_clock_is_an_hour_behind(
+    make_project: MakeProject, standby: Standby
+) -> None:
+    project = make_project(standby.url)
+    project.ready(2, "--node-ttl=1200", "--sleep=0.1")
+    done = project.dispatch_many("Quick", 20)
+    for one in done:
+        project.ledger.until("end", one)
+    until(project.settled)
+    later, held = project.dispatch("Quick", delay=60), project.dispatch("Held")
+    project.ledger.until("start", held)
+    before = project.engine.now()
+    until(standby.has_all, what="the standby to have all")
+    standby.cut_off()
+    missing = project.dispatch("Quick")
+    standby.primary.kill()
+    until(standby.is_at_its_end, what="the standby to show all that it has got")
+    standby.promote()
+    project.ledger.open("open")
+    for one in (held, project.dispatch("Quick")):
+        project.ledger.until("end", one)
+    until(lambda: project.left() == 1, what="all jobs but the one that is due later")
+    assert project.engine.now() < before
+    assert project.engine.find(missing) is None
+    assert project.engine.find(later) is not None
+    for one in (*done, held):
+        assert len(project.ledger.lines("start", one)) == 1
+
+
+def lock(raw: psycopg.Connection, project: Project, how: str = "") -> None:
+    raw.execute(f"SELECT 1 FROM {project.namespace}_workers FOR UPDATE {how}".encode())
+
+
+def is_stopped(pid: int) -> bool:
+    found = process(pid)
+    return found is not None and found.state == "T"
+
+
+def test_the_locks_of_a_worker_that_is_stopped_amid_a_transaction_are_free_after_12_s(
+    make_project: MakeProject, postgresql_server: PostgreSQL
+) -> None:
+    project = make_project(postgresql_server.url)
+    pool = project.ready(1, "--node-ttl=1200")
+    (worker,) = pool.workers()
+    many = project.dispatch_many("Quick", 500)
+    with closing(postgresql_server.connect()) as raw:
+
+        def works() -> bool:
+            ports = [one.laddr.port for one in psutil.Process(worker.pid).net_connections()]
+            sql = "SELECT 1 FROM pg_stat_activity WHERE client_port = ANY(%s) AND state = 'active'"
+            return raw.execute(sql, [ports]).rowcount > 0
+
+        def is_caught() -> bool:
+            """Stop the worker, and let it go on unless it has locked its row."""
+            if not project.left():
+                many.extend(project.dispatch_many("Quick", 500))
+            os.kill(worker.pid, signal.SIGSTOP)
+            until(lambda: is_stopped(worker.pid) and not works(), what="the worker to stand still")
+            try:
+                lock(raw, project, "NOWAIT")
+            except psycopg.errors.LockNotAvailable:
+                return True
+            os.kill(worker.pid, signal.SIGCONT)
+            return False
+
+        until(is_caught, 60, "a worker that is stopped amid a transaction")
+        raw.execute(f"SET lock_timeout = '{as_busy(FREE):.0f}s'".encode())
+        lock(raw, project)
+    os.kill(worker.pid, signal.SIGCONT)
+    until(project.settled, what="all jobs to be done")
+    assert sorted(project.ledger.ids("end")) == sorted(many)
+    assert project.total("done") == len(many)
