@@ -1,5 +1,5 @@
-"""What only PostgreSQL has: a standby that takes the place of the primary, and locks that the server
-takes from a worker that is stopped."""
+"""What only PostgreSQL has: a standby that takes the place of the primary, and locks that the
+server takes from a worker that is stopped."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from tests.support.processes import process
 from tests.support.project import Project
 from tests.support.scratch import Scratch
 from tests.support.standby import Standby
-from tests.support.wait import as_busy, until
+from tests.support.wait import until
 
 #: The time after which a stopped worker's locks are free, in seconds: the server ends its session
 #: after 10.
-FREE = 12.0
+FREE = 12
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_the_locks_of_a_worker_that_is_stopped_amid_a_transaction_are_free_after
             return False
 
         until(is_caught, 60, "a worker that is stopped amid a transaction")
-        raw.execute(f"SET lock_timeout = '{as_busy(FREE):.0f}s'".encode())
+        raw.execute(f"SET lock_timeout = '{FREE}s'".encode())
         lock(raw, project)
     os.kill(worker.pid, signal.SIGCONT)
     until(project.settled, what="all jobs to be done")
