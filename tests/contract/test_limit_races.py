@@ -1,0 +1,104 @@
+"""A limit that a person sets, or a hold, races the first start under the key: every start that is
+admitted after it obeys it. The row that says so is not there yet, and nor is the window's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from threading import Barrier, Event
+
+import pytest
+
+from poolq.engines.base import Engine
+from poolq.engines.postgresql import PostgreSQLEngine
+from poolq.engines.postgresql.session import PostgreSQLTransaction
+from poolq.jobs.limits import Rule
+from tests.contract.conftest import OpenEngine
+from tests.contract.helpers import HOUR, every_engine
+from tests.support.postgresql import PostgreSQL
+from tests.support.wait import until
+
+RACES = 40
+CHANGES: dict[str, Callable[[Engine, str], object]] = {
+    "a limit": lambda engine, key: engine.set_limit(key, HOUR, 1),
+    "a hold": lambda engine, key: engine.hold(key, HOUR),
+}
+BLOCKED = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND pid = %s"
+
+
+def starts(engine: Engine, key: str) -> int:
+    """How many starts are admitted, of at most three that the code allows."""
+    return sum(engine.admit([Rule(key, 3, HOUR)]).wait == 0 for _ in range(3))
+
+
+@pytest.mark.parametrize("what", CHANGES)
+@every_engine
+def test_what_somebody_has_set_counts_for_every_start_after_it(
+    engine: Engine, opened: OpenEngine, what: str
+) -> None:
+    other = opened(engine.url, engine.namespace)
+    barrier = Barrier(2)
+
+    def change(number: int) -> None:
+        barrier.wait(60)
+        CHANGES[what](other, f"k{number}")
+
+    def start(number: int) -> bool:
+        barrier.wait(60)
+        return engine.admit([Rule(f"k{number}", 3, HOUR)]).wait == 0
+
+    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as two:
+        changes = [one.submit(change, number) for number in range(RACES)]
+        firsts = [two.submit(start, number) for number in range(RACES)]
+        began = [first.result(60) for first in firsts]
+        for changed in changes:
+            changed.result(60)
+    most = 1 if what == "a limit" else 0
+    for number, first in enumerate(began):
+        later = starts(engine, f"k{number}")
+        assert later <= max(0, most - first), f"race {number}: {later} starts after {first}"
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_it_waits_for_a_start_that_has_looked_for_it_in_vain(
+    postgresql: PostgreSQLEngine,
+    postgresql_server: PostgreSQL,
+    opened: OpenEngine,
+    monkeypatch: pytest.MonkeyPatch,
+    what: str,
+) -> None:
+    """On PostgreSQL, locks of rows do not include those that do not exist (see `shut`)."""
+    other = opened(postgresql.url, postgresql.namespace)
+    assert isinstance(other, PostgreSQLEngine)
+    has_looked, goes_on = Event(), Event()
+    commit = PostgreSQLTransaction.commit
+
+    def commit_later(tx: PostgreSQLTransaction) -> None:
+        if tx._session is admitting and tx.began and not goes_on.is_set():
+            has_looked.set()
+            assert goes_on.wait(60)
+        commit(tx)
+
+    def change() -> None:
+        sessions.append(other.session)
+        CHANGES[what](other, "k")
+
+    sessions: list[object] = []
+    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as two:
+        admitting = one.submit(lambda: postgresql.session).result(60)
+        monkeypatch.setattr(PostgreSQLTransaction, "commit", commit_later)
+        first = one.submit(postgresql.admit, [Rule("k", 3, HOUR)])
+        assert has_looked.wait(60)
+        changed = two.submit(change)
+        with closing(postgresql_server.connect()) as raw:
+
+            def is_held_up() -> bool:
+                pids = [one.wire.raw.backend_pid for one in sessions]  # type: ignore[attr-defined]
+                return changed.done() or any(raw.execute(BLOCKED, [one]).rowcount for one in pids)
+
+            until(is_held_up, what="the change to wait, or to be over")
+        goes_on.set()
+        assert first.result(60).wait == 0
+        changed.result(60)
+    assert starts(postgresql, "k") == 0
