@@ -24,7 +24,7 @@ from tests.support.server import Server
 from tests.support.wait import until
 
 #: How often the server is killed amid commits.
-KILLS = 3
+KILLS = 2
 
 
 @pytest.fixture(params=("mariadb", "postgresql"))
