@@ -3,6 +3,7 @@
 Each engine has its own number, which each change of its tables or keys raises.
 """
 
+from poolq.config.own_command import own_command
 from poolq.errors import SchemaError
 
 
@@ -12,7 +13,7 @@ def check_version(found: int, needed: int, redacted_url: str) -> None:
     if found == needed:
         return
     if found == 0:
-        raise SchemaError(f"{redacted_url} has no poolq tables: run 'poolq db migrate'")
+        raise SchemaError(f"{redacted_url} has no poolq tables: run {own_command('db migrate')}")
     has = f"{redacted_url} has version {found}, and this poolq needs {needed}"
     if found < needed:
         raise SchemaError(

@@ -44,6 +44,7 @@ class _Producer(NamedTuple):
 
 
 class _Choice(TypedDict, total=False):
+    load: Callable[[], config.Config]
     settings: config.Config
     producer: _Producer
 
@@ -54,7 +55,8 @@ _chosen: _Choice = {}
 
 def settings() -> config.Config:
     """Return what this process dispatches by. Opens no engine. Raises ConfigError."""
-    return _chosen.get("settings") or _chosen.setdefault("settings", config.load_in_application())
+    load = _chosen.get("load", config.load_in_application)
+    return _chosen.get("settings") or _chosen.setdefault("settings", load())
 
 
 def _producer() -> _Producer:
@@ -83,6 +85,11 @@ def _name_new_file(settings: config.Config) -> None:
 def engine() -> "Engine":
     """Return the engine that this process dispatches to. Raises ConfigError."""
     return _producer().engine
+
+
+def load_by(load: Callable[[], config.Config]) -> None:
+    """Let the first dispatch choose its settings by this function, which may raise ConfigError."""
+    _chosen["load"] = load
 
 
 def dispatch_by(settings: config.Config) -> None:

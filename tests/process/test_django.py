@@ -498,7 +498,7 @@ def sync(account):
 def test_a_unique_task_gives_way(make_django: MakeDjango, version: str) -> None:
     *same, lines = make_django(version, SYNC).python_code(UNIQUE)
     assert same == [True, True, True]
-    assert lines == ["task INSIDE gave way to job FIRST, which has its key"]
+    assert lines == ["job INSIDE gave way to job FIRST, which has its key"]
 
 
 KILLED = """
@@ -597,7 +597,7 @@ WITHIN_REDIS = OPTIONS_ARE + '{"enqueue": "within"}\nPOOLQ = {"engine": "redis:/
 WRONG = [
     (OPTIONS_ARE + '{"enqeue": "now"}', "E001", "did you mean enqueue?"),
     (OPTIONS_ARE + '{"enqueue": "later"}', "E001", "after_commit, within, now"),
-    (OPTIONS_ARE + '{"enqueue": "within"}', "E005", "let POOLQ name this database"),
+    (OPTIONS_ARE + '{"enqueue": "within"}', "E005", "let POOLQ and \"using\" name one database"),
     (WITHIN_REDIS, "E005", "write after_commit"),
     ('POOLQ = {"engin": "x"}', "E002", "did you mean engine?"),
     ("POOLQ = 7", "E002", "make it a dict"),

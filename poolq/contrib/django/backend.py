@@ -1,6 +1,5 @@
 """The task backend. Tasks are stored after the commit of their transaction, or in it."""
 
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
@@ -13,15 +12,15 @@ from django.utils import timezone
 from poolq.contrib.django import checks
 from poolq.contrib.django.task_jobs import job_of, payload_of, result_of
 from poolq.contrib.django.tasks_api import BaseTaskBackend, Task, TaskResultStatus, task_enqueued
-from poolq.engines.transactions.blocks import within
-from poolq.engines.transactions.django_layer import batch_of
+from poolq.engines.transactions.blocks import after_commit, within
+from poolq.engines.transactions.committed import store_committed
+from poolq.engines.transactions.django_layer import batch_of, connection_of, is_open, keep
+from poolq.errors import TransactionError
 from poolq.jobs import producer
 from poolq.jobs.async_dispatch import astore
 from poolq.jobs.block import open_block
 from poolq.jobs.job import job_name, options_of, template_of
 from poolq.jobs.message import Push
-
-log = logging.getLogger("poolq")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,15 +73,32 @@ class PoolqBackend(BaseTaskBackend):  # type: ignore[misc]  # Django has no type
         """Store a call of the task, now or in this transaction, or let its commit store it. Returns
         its TaskResult. Raises what a dispatch raises."""
         push, result = self._call(task, args, kwargs)
-        connection, block = connections[self._using], open_block.get()
-        is_within = block is not None and not block.is_later
-        if self._when == "now" or is_within or not connection.in_atomic_block:
-            return self._stored(result, *producer.store([push]))
-        if self._when == "within":
+        when, connection, block = self._when, connections[self._using], open_block.get()
+        if block is not None:
+            block.store([])  # raises if it has ended
+            if not (isinstance(block, after_commit) and block.keep is keep):
+                return self._stored(result, *producer.store([push]))
+            when, connection = "after_commit", connection_of(block.session)
+        if when == "now" or not is_open(connection):
+            if when != "now" and block is None:
+                self._require_none_elsewhere()
+            return self._stored(result, *producer.store_now([push]))
+        if when == "within":
             with within(connection):
                 return self._stored(result, *producer.store([push]))
         batch_of(connection, _Batch).append((push, result))
         return result
+
+    def _require_none_elsewhere(self) -> None:
+        """Raise TransactionError if not this database, but another one has a transaction. That of
+        a test does not count."""
+        for other in connections.all(initialized_only=True):
+            if not all(one._from_testcase for one in other.atomic_blocks):  # noqa: SLF001  # no other
+                raise TransactionError(
+                    f'TASKS["{self.alias}"]["OPTIONS"]: a transaction is open in {other.alias!r},'
+                    f' and none in {self._using!r}: let "using" name the one to wait for, or'
+                    ' enqueue by a backend with "now"'
+                )
 
     async def aenqueue(self, task: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """As `enqueue`, at once: a transaction cannot be open in asynchronous code."""
@@ -93,6 +109,7 @@ class PoolqBackend(BaseTaskBackend):  # type: ignore[misc]  # Django has no type
         """Make the job of a call, which is not stored yet."""
         self.validate_task(task)
         checks.require_app()
+        checks.require_options(self.alias, self.options)
         result = result_of(task, "", args, kwargs, TaskResultStatus.READY)
         job = job_of(task, task.options)
         payload = payload_of(task, job, result.args, result.kwargs)
@@ -115,10 +132,8 @@ class _Batch(list[tuple[Push, Any]]):
     """The tasks of one transaction, or of one savepoint: Django calls it after the commit."""
 
     def __call__(self) -> None:
-        ids, now = producer.store_now([push for push, _ in self]), timezone.now()
+        ids, now = store_committed([push for push, _ in self]), timezone.now()
         for (_, result), id_ in zip(self, ids, strict=True):
-            if id_ != result.id:
-                log.info("task %s gave way to job %s, which has its key", result.id, id_)
-                continue
-            object.__setattr__(result, "enqueued_at", now)  # as Django's own backends do
-            task_enqueued.send(type(result.task.get_backend()), task_result=result)
+            if id_ == result.id:
+                object.__setattr__(result, "enqueued_at", now)  # as Django's own backends do
+                task_enqueued.send(type(result.task.get_backend()), task_result=result)

@@ -1,19 +1,19 @@
 """What `manage.py check` says about poolq. No check connects to a server."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 
 from django.apps import apps
 from django.conf import settings
-from django.core import checks
+from django.core import checks, mail
 from django.core.checks import CheckMessage, Error
 from django.core.exceptions import ImproperlyConfigured
+from django.db import connections
 
 from poolq.common.names import suggestion
-from poolq.config import load
-from poolq.config.engine_urls import scheme, sqlite_file
+from poolq.config.engine_urls import normalise, redact, scheme
 from poolq.config.settings import BY_NAME
-from poolq.contrib.django.pool_settings import environment, folder
+from poolq.contrib.django.databases import place_of, url_of
+from poolq.contrib.django.pool_settings import folder, project_settings
 from poolq.errors import ConfigError
 
 _APP = "poolq.contrib.django"
@@ -25,40 +25,58 @@ _WHEN = ("after_commit", "within", "now")
 
 def of_backend(alias: str, options: Mapping[str, object]) -> Iterator[CheckMessage]:
     """Check one backend of TASKS."""
-    what = f'TASKS["{alias}"]["OPTIONS"]'
+    wrong = list(of_options(alias, options))
+    yield from wrong
+    if options.get("enqueue") == "within" and not wrong:
+        yield from _same_database(_what(alias), str(options.get("using", "default")))
+    if not apps.is_installed(_APP):
+        yield Error(_MISSING, hint=_ADD, id="poolq.E003")
+
+
+def of_options(alias: str, options: Mapping[str, object]) -> Iterator[Error]:
+    """Check the OPTIONS of a backend, each for itself."""
+    what = _what(alias)
     yield from _unknown(what, options, _OPTIONS, "poolq.E001")
     when = options.get("enqueue", _WHEN[0])
     if when not in _WHEN:
         text = f'{what}["enqueue"] is {when!r}'
         yield Error(text, hint=f"write one of {', '.join(_WHEN)}", id="poolq.E001")
     using = options.get("using", "default")
-    if using not in settings.DATABASES:
-        hint = f"the aliases are {', '.join(settings.DATABASES)}"
+    if using not in connections.settings:
+        hint = f"the aliases are {', '.join(connections.settings)}"
         yield Error(f'{what}["using"] is {using!r}, no database', hint=hint, id="poolq.E004")
-    elif when == "within":
-        yield from _same_database(what, str(using))
-    if not apps.is_installed(_APP):
-        yield Error(_MISSING, hint=_ADD, id="poolq.E003")
 
 
-def _same_database(what: str, using: str) -> Iterator[Error]:
+def require_options(alias: str, options: Mapping[str, object]) -> None:
+    """Raise ImproperlyConfigured if these OPTIONS are wrong: not all processes run the checks."""
+    for error in of_options(alias, options):
+        raise ImproperlyConfigured(f"{error.msg}; {error.hint}")
+
+
+def _what(alias: str) -> str:
+    return f'TASKS["{alias}"]["OPTIONS"]'
+
+
+def _same_database(what: str, using: str) -> Iterator[CheckMessage]:
     """Check that poolq's engine can be in the database of this alias."""
     try:
-        engine = load(environ=environment(), cwd=folder()).engine
-    except ConfigError:  # which `of_settings` names
+        ours = project_settings().engine
+        theirs = normalise(url_of(using), folder())
+    except (ConfigError, ValueError):  # which `of_settings` or Django names
         return
-    database, kind = settings.DATABASES[using], scheme(engine)
-    file, name = sqlite_file(engine), str(database.get("NAME") or "")
-    is_there = str(database.get("ENGINE", "")).rpartition(".")[-1].startswith(kind)
-    if file is not None and is_there:
-        is_there = file.resolve() == Path(name).resolve()
-    if not is_there and kind not in ("sync", "null"):
-        yield Error(
-            f'{what}["enqueue"] is "within", but poolq\'s engine, {kind}, is not in the database'
-            f" {using!r}",
-            hint="let POOLQ name this database, or write after_commit",
-            id="poolq.E005",
-        )
+    (*place, servers), (*other, others) = place_of(ours), place_of(theirs)
+    text = (
+        f'{what}["enqueue"] is "within", but poolq\'s engine, {redact(ours)}, is not in the'
+        f" database {using!r}, {redact(theirs)}"
+    )
+    if place[0] in ("sync", "null"):
+        return
+    if place != other:
+        hint = 'let POOLQ and "using" name one database, or write after_commit'
+        yield Error(text, hint=hint, id="poolq.E005")
+    elif servers.isdisjoint(others) and servers:
+        hint = "if this is one server, such as behind a pooler, silence poolq.W002"
+        yield checks.Warning(text.replace("is not", "may not be"), hint=hint, id="poolq.W002")
 
 
 def _unknown(what: str, given: Iterable[str], known: Sequence[str], id_: str) -> Iterator[Error]:
@@ -77,12 +95,13 @@ def require_app() -> None:
 def of_settings(**_: object) -> Iterator[CheckMessage]:
     """Check the setting POOLQ, and the engine that comes of it."""
     try:
-        engine = load(environ=environment(), cwd=folder()).engine
+        engine = project_settings().engine
     except ConfigError as error:
         yield Error(f"poolq cannot use its settings: {error}", id="poolq.E002")
         return
     yield from _unknown("POOLQ", getattr(settings, "POOLQ", {}), tuple(BY_NAME), "poolq.E002")
     kind = scheme(engine)
-    if kind in ("sync", "null") and not settings.DEBUG:
+    is_test = hasattr(mail, "outbox")
+    if kind in ("sync", "null") and not settings.DEBUG and not is_test:
         text = f"poolq's engine is {kind}, which stores no jobs, and DEBUG is False"
         yield checks.Warning(text, hint="set POOLQ_ENGINE", id="poolq.W001")

@@ -1,5 +1,9 @@
 """What Django 6 has as `django.tasks`, and Django 5.2 by the package django-tasks."""
 
+from importlib.util import find_spec
+
+from django.core.exceptions import ImproperlyConfigured
+
 # isort: off
 try:
     from django.tasks import TaskContext, TaskResult, TaskResultStatus, task
@@ -8,6 +12,8 @@ try:
     from django.tasks.exceptions import InvalidTask
     from django.tasks.signals import task_enqueued, task_finished, task_started
 except ImportError:
+    if not find_spec("django_tasks"):
+        raise ImproperlyConfigured("Django 5.2 needs: pip install django-tasks") from None
     from django_tasks import TaskContext, TaskResult, TaskResultStatus, task
     from django_tasks import checks as _checks  # noqa: F401  # registers those of TASKS, as Django 6 does itself
     from django_tasks.backends.base import BaseTaskBackend

@@ -2,6 +2,7 @@
 
 import pymysql
 
+from poolq.config.own_command import own_command
 from poolq.engines.mysql.options import MySQLOptions
 from poolq.engines.sql.session import DuplicateKey
 from poolq.errors import EngineError, EngineUnavailable, SchemaError
@@ -24,7 +25,7 @@ _ADVICE: tuple[tuple[type[EngineError], tuple[int, ...], str], ...] = (
     (EngineUnavailable, (1040, 1203, 1226), "; raise max_connections, or run fewer processes"),
     (EngineUnavailable, (3, 1021, 1114), "; free space on the server's disk"),
     (EngineUnavailable, RETRYABLE, "; retries did not help"),
-    (SchemaError, NO_TABLE, ": run 'poolq db migrate'"),
+    (SchemaError, NO_TABLE, ": run {migrate}"),
     (EngineError, (1665,), "; set binlog_format to ROW or MIXED"),
     (EngineError, (1153, 1301), "; raise max_allowed_packet, or send less"),
     (DuplicateKey, (1062,), "; a job with that id is stored already"),
@@ -49,9 +50,10 @@ def translate(error: pymysql.Error, options: MySQLOptions) -> EngineError:
     number = code(error)
     said = " ".join(str(error.args[1] if len(error.args) > 1 else error).split())
     what = f"{options.redacted_url}: {said or 'the connection is closed'}"
+    names = {"database": options.database, "migrate": own_command("db migrate")}
     for kind, numbers, advice in _ADVICE:
         if number in numbers:
-            return kind(what + advice.format(database=options.database))
+            return kind(what + advice.format(**names))
     if is_lost(error):
         # The server has not run a statement that was sent in part, but may have run a complete one.
         return EngineUnavailable(what, maybe_stored=number not in UNSENT)

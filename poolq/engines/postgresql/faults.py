@@ -2,6 +2,7 @@
 
 import re
 
+from poolq.config.own_command import own_command
 from poolq.engines.postgresql.options import PostgreSQLOptions
 from poolq.engines.postgresql.rights import missing_grant
 from poolq.engines.postgresql.wire import ServerError
@@ -21,7 +22,7 @@ _ADVICE: tuple[tuple[type[EngineError], tuple[str, ...], str], ...] = (
     (EngineUnavailable, ("53100",), "; free space on the server's disk"),
     (EngineUnavailable, ("53200",), "; give the server more memory"),
     (EngineUnavailable, RETRYABLE, "; retries did not help"),
-    (SchemaError, NO_TABLE, ": run 'poolq db migrate'"),
+    (SchemaError, NO_TABLE, ": run {migrate}"),
     (DuplicateKey, ("23505",), "; a job with that id is stored already"),
     (EngineError, ("22021",), "; PostgreSQL stores no NUL in a name"),
     (EngineError, ("54000",), "; a name may have at most 255 bytes, and a limit's key 1,000"),
@@ -49,7 +50,7 @@ def translate(error: ServerError, options: PostgreSQLOptions) -> EngineError:
         return EngineError(f"{what}; {missing_grant(error, options)}")
     for kind, codes, advice in _ADVICE:
         if error.code in codes:
-            return kind(what + advice)
+            return kind(what + advice.format(migrate=own_command("db migrate")))
     if not is_lost(error):
         return EngineError(f"{what} ({error.code})")
     if not error.was_sent:

@@ -4,6 +4,7 @@ import getpass
 import os
 import re
 
+from poolq.config.own_command import own_command
 from poolq.engines.postgresql.options import PostgreSQLOptions, quoted
 from poolq.engines.postgresql.wire import ServerError
 
@@ -16,7 +17,7 @@ def missing_grant(error: ServerError, options: PostgreSQLOptions) -> str:
     role = options.parameters.get("user") or os.environ.get("PGUSER") or getpass.getuser()
     found = _DENIED.search(str(error))
     if found is None:  # the server speaks another language
-        return f"see 'poolq db sql --grants={role}'"
+        return f"see {own_command(f'db sql --grants={role}')}"
     kind, name = found.groups()
     if kind == "database":
         what = f"CONNECT ON DATABASE {quoted(name)}"

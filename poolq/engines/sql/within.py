@@ -16,6 +16,7 @@ from time import monotonic
 from typing import Any, NamedTuple
 from weakref import WeakSet
 
+from poolq.config.own_command import own_command
 from poolq.engines.sanitize import to_text
 from poolq.engines.sql.session import Query, QueryResult, RenderedSQL, first_chunk
 from poolq.engines.transactions.connection import UserConnection
@@ -73,7 +74,8 @@ class DatabaseId:
             said = " ".join(str(error).split())
             raise TransactionError(
                 f"{connection.label} cannot read {table} ({said}): it needs the database of poolq's"
-                f" engine, {self._redacted_url}, in which 'poolq db migrate' has made the tables"
+                f" engine, {self._redacted_url}, in which {own_command('db migrate')} has made the"
+                " tables"
             ) from error
         if found != self._load() and found != self._load(again=True):
             raise TransactionError(

@@ -3,6 +3,7 @@
 import time
 from pathlib import Path
 
+from poolq.config.own_command import own_command
 from poolq.engines.base import Check, Queues, ServerInfo
 from poolq.engines.connections import Connections
 from poolq.engines.sql.engine import SQLEngine
@@ -100,7 +101,7 @@ class SQLiteEngine(SQLEngine):
         try:
             self.session.data_version()
         except EngineUnavailable as error:
-            why = "if by your own transaction, run 'poolq db migrate' before it"
+            why = f"if by your own transaction, run {own_command('db migrate')} before it"
             raise EngineUnavailable(f"{error} {why}") from error
         self._has_tables = True
 

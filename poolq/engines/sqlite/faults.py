@@ -3,6 +3,7 @@
 import sqlite3
 from pathlib import Path
 
+from poolq.config.own_command import own_command
 from poolq.engines.sql.session import DuplicateKey
 from poolq.errors import EngineError, EngineUnavailable, SchemaError
 
@@ -55,7 +56,7 @@ def translate(error: sqlite3.Error, file: Path) -> EngineError:
                 " 'sqlite3 FILE .recover'"
             )
     if "no such table" in str(error) or "no such column" in str(error):
-        return SchemaError(f"{what}: run 'poolq db migrate'")
+        return SchemaError(f"{what}: run {own_command('db migrate')}")
     if isinstance(error, sqlite3.IntegrityError):
         return DuplicateKey(f"{what}; a job with that id is stored already")
     return EngineError(what)

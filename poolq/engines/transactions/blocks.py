@@ -53,11 +53,11 @@ class after_commit(Block):  # noqa: N801  # as `within`
 
     def __init__(self, session: Any) -> None:
         super().__init__(f"after_commit({_shown(session)})")
-        self._session = session
-        self._keep = keeper_of(session, self._name)
+        self.session = session
+        self.keep = keeper_of(session, self._name)
 
     def _take(self, pushes: Sequence[Push]) -> None:
-        if not self._keep(self._session, pushes):
+        if not self.keep(self.session, pushes):
             store_now(list(pushes))
 
 

@@ -3,7 +3,8 @@
 import logging
 from collections.abc import Sequence
 
-from poolq.errors import EngineUnavailable
+from poolq.errors import EngineError, EngineUnavailable
+from poolq.jobs.ids import JobId
 from poolq.jobs.message import Push
 from poolq.jobs.producer import store_now
 
@@ -11,27 +12,34 @@ log = logging.getLogger("poolq")
 MAX_NAMED = 100  # ids in an error's text
 
 
-def store_committed(pushes: Sequence[Push]) -> None:
-    """Store these jobs in one push. Logs who gives way to another job. Raises EngineUnavailable."""
+def store_committed(pushes: Sequence[Push]) -> list[JobId]:
+    """Store these jobs in one push. Returns the ids, as `store_now` does. Logs who gives way to
+    another job. Raises EngineError, whose text names the jobs."""
     own = [push.id for push in pushes]
     try:
         holders = store_now(list(pushes))
-    except EngineUnavailable as error:
-        raise _named(error, error.ids or own) from error
+    except EngineError as error:
+        raise _named(error, own) from error
     except Exception:
         log.exception("the transaction is committed, but not all of %s are stored", _listed(own))
         raise
     for id_, holder in zip(own, holders, strict=True):
         if holder != id_:
             log.info("job %s gave way to job %s, which has its key", id_, holder)
+    return holders
 
 
-def _named(error: EngineUnavailable, ids: Sequence[str]) -> EngineUnavailable:
-    text = f"{error}; the transaction is committed, but these jobs are not stored: {_listed(ids)}"
-    if error.maybe_stored:
-        text = text.replace("are not stored", "may not be stored")
-    log.error("%s", text)
-    return EngineUnavailable(text, ids=ids, maybe_stored=error.maybe_stored)
+def _named(error: EngineError, own: Sequence[str]) -> EngineError:
+    """Return the error of a push after a commit, with the jobs that are missing, and log it."""
+    committed = f"{error}; the transaction is committed, but"
+    if not isinstance(error, EngineUnavailable):
+        named = type(error)(f"{committed} not all of these jobs are stored: {_listed(own)}")
+    else:
+        ids, verb = error.ids or own, "may not be" if error.maybe_stored else "are not"
+        text = f"{committed} these jobs {verb} stored: {_listed(ids)}"
+        named = EngineUnavailable(text, ids=ids, maybe_stored=error.maybe_stored)
+    log.error("%s", named)
+    return named
 
 
 def _listed(ids: Sequence[str]) -> str:

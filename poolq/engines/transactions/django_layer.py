@@ -19,14 +19,12 @@ class DjangoLayer(UserConnection):
     """The connection of an alias, in this thread."""
 
     def __init__(self, given: Any) -> None:
-        self._connection = _connection(given)
+        self._connection = connection_of(given)
         self.label = f"Django's connection {self._connection.alias!r}"
         self.server = self._connection.vendor
 
     def advice(self) -> str:
-        connection = self._connection
-        closed = not connection.in_atomic_block and connection.get_autocommit()
-        return "use it within transaction.atomic()" if closed else ""
+        return "" if is_open(self._connection) else "use it within transaction.atomic()"
 
     def execute(self, sql: str, args: Sequence[Any]) -> None:
         with self._connection.cursor() as cursor:
@@ -45,7 +43,7 @@ class DjangoLayer(UserConnection):
         return keep(self._connection, pushes)
 
 
-def _connection(given: Any) -> Any:
+def connection_of(given: Any) -> Any:
     """Return this thread's connection of an alias. Raises TransactionError."""
     if isinstance(given, BaseDatabaseWrapper):
         return given
@@ -57,6 +55,14 @@ def _connection(given: Any) -> Any:
     return connections[alias]
 
 
+def is_open(connection: Any) -> bool:
+    """Return whether a transaction is open. Does not connect."""
+    commits = connection.settings_dict["AUTOCOMMIT"]
+    if connection.connection is not None:
+        commits = connection.autocommit
+    return connection.in_atomic_block or not commits
+
+
 class _Batch(list[Push]):
     """The jobs of one transaction, or of one savepoint: Django calls it after the commit."""
 
@@ -66,8 +72,8 @@ class _Batch(list[Push]):
 
 def keep(given: Any, pushes: Sequence[Push]) -> bool:
     """Keep jobs until the commit. Returns False if no transaction is open."""
-    connection = _connection(given)
-    if connection.get_autocommit() and not connection.in_atomic_block:
+    connection = connection_of(given)
+    if not is_open(connection):
         return False
     batch_of(connection, _Batch).extend(pushes)
     return True

@@ -9,7 +9,8 @@ from typing import Any, NoReturn
 
 from django.core.management.base import BaseCommand
 
-from poolq.contrib.django.pool_settings import environment, folder
+from poolq.contrib.django.pool_settings import environment, folder, project_settings
+from poolq.errors import ConfigError
 
 
 class Command(BaseCommand):  # type: ignore[misc]  # Django has no types
@@ -19,7 +20,13 @@ class Command(BaseCommand):  # type: ignore[misc]  # Django has no types
     requires_system_checks = ()
 
     def run_from_argv(self, argv: list[str]) -> NoReturn:
-        """Replace this process. `argv`: manage.py, poolq, and poolq's arguments."""
+        """Replace this process. `argv`: manage.py, poolq, and poolq's arguments. What is wrong in
+        POOLQ is said here, where its place is known."""
+        try:
+            project_settings()
+        except ConfigError as error:
+            self.stderr.write(f"poolq: {error}")
+            sys.exit(error.exit_code)
         os.chdir(folder())
         command = [sys.executable, "-m", "poolq", *argv[2:]]
         os.execve(sys.executable, command, environment())  # noqa: S606  # no shell is wanted
