@@ -597,7 +597,7 @@ WITHIN_REDIS = OPTIONS_ARE + '{"enqueue": "within"}\nPOOLQ = {"engine": "redis:/
 WRONG = [
     (OPTIONS_ARE + '{"enqeue": "now"}', "E001", "did you mean enqueue?"),
     (OPTIONS_ARE + '{"enqueue": "later"}', "E001", "after_commit, within, now"),
-    (OPTIONS_ARE + '{"enqueue": "within"}', "E005", "let POOLQ and \"using\" name one database"),
+    (OPTIONS_ARE + '{"enqueue": "within"}', "E005", 'let POOLQ and "using" name one database'),
     (WITHIN_REDIS, "E005", "write after_commit"),
     ('POOLQ = {"engin": "x"}', "E002", "did you mean engine?"),
     ("POOLQ = 7", "E002", "make it a dict"),
