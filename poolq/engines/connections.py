@@ -72,7 +72,9 @@ class _Owned(Generic[C]):
         else:
             _inherited.append(self.connection)
 
-    __del__ = release
+    def __del__(self) -> None:
+        if sys is not None:  # The interpreter empties modules at its very end.
+            self.release()
 
 
 class _Local(threading.local, Generic[C]):

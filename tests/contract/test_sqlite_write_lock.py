@@ -98,7 +98,7 @@ def test_a_writer_keeps_waiting_in_a_line_that_moves(
 
         monkeypatch.setattr(_Lock, "wait_in_thread", lambda _: False)
         monkeypatch.setattr(_Lock, "poll", wait)
-        with pytest.raises(EngineUnavailable, match="locked by another process"):
+        with pytest.raises(EngineUnavailable, match="or by your own open transaction: in this"):
             WriteLock(tmp_path / "poolq.db").acquire(list, patience=2)
     assert waits == [2, 2, 2]
 

@@ -262,6 +262,7 @@ def test_another_database_of_postgresql(
         table = f'public."{engine.namespace}_schema"'
         text = refused_in(layer)
         assert f"cannot read {table} (" in text
+        assert "does not exist): it needs" in text, "what SQLAlchemy adds is left out"
         assert text.endswith("in which 'poolq db migrate' has made the tables")
         opened(url, engine.namespace, migrate=True).close()
         assert f"has another table {table} than poolq's engine, {engine.url}: " in refused_in(layer)

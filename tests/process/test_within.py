@@ -68,7 +68,7 @@ def test_a_pool_goes_on_after_a_transaction_that_locked_it_out(
     layer.begin()
     with poolq.within(layer.given):
         early = poolq.dispatch("jobs:Quick")
-    until(lambda: "has been locked by another process for 5 s" in pool.log)
+    until(lambda: "the database has been locked for 5 s" in pool.log)
     layer.commit()
     project.ledger.until("end", early)
     project.ledger.until("end", project.dispatch("Quick"))

@@ -71,7 +71,7 @@ class DatabaseId:
         try:
             found = to_text((connection.read(texts[READ_ID]) or [""])[0])
         except Exception as error:
-            said = " ".join(str(error).split())
+            said = str(getattr(error, "orig", error)).partition("\n")[0]  # SQLAlchemy adds to it
             raise TransactionError(
                 f"{connection.label} cannot read {table} ({said}): it needs the database of poolq's"
                 f" engine, {self._redacted_url}, in which {own_command('db migrate')} has made the"

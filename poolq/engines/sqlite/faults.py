@@ -23,8 +23,9 @@ def is_busy(error: sqlite3.Error) -> bool:
 
 def locked(file: Path, seconds: float) -> EngineUnavailable:
     return EngineUnavailable(
-        f"{file}: the database has been locked by another process for {seconds:g} s;"
-        " is one of the processes that use it stopped?"
+        f"{file}: the database has been locked for {seconds:g} s, by a process that may be stopped,"
+        " or by your own open transaction: in this, dispatch with poolq.within or"
+        " poolq.after_commit"
     )
 
 

@@ -24,8 +24,9 @@ class within(Block):  # noqa: N801  # it reads as a word: with poolq.within(sess
     """
 
     def __init__(self, connection: Any, *, notify: bool = True) -> None:
-        super().__init__(f"within({_shown(connection)})")
-        self._store = engine().within(connection_of(connection, self._name), notify)
+        name = f"within({_shown(connection)})"
+        self._store = engine().within(connection_of(connection, name), notify)
+        super().__init__(name)
 
     def _take(self, pushes: Sequence[Push]) -> None:
         for push in pushes:
@@ -52,9 +53,10 @@ class after_commit(Block):  # noqa: N801  # as `within`
     is_later = True
 
     def __init__(self, session: Any) -> None:
-        super().__init__(f"after_commit({_shown(session)})")
+        name = f"after_commit({_shown(session)})"
         self.session = session
-        self.keep = keeper_of(session, self._name)
+        self.keep = keeper_of(session, name)
+        super().__init__(name)
 
     def _take(self, pushes: Sequence[Push]) -> None:
         if not self.keep(self.session, pushes):

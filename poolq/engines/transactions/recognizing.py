@@ -71,8 +71,8 @@ def _found(known: dict[str, str], given: object, name: str) -> Any:
     classes = [f"{one.__module__.partition('.')[0]}.{one.__name__}" for one in type(given).__mro__]
     if not _ASYNC.isdisjoint(classes):
         raise TransactionError(
-            f"{name}: it is asynchronous; with SQLAlchemy, open the block in a function for"
-            " `await session.run_sync(function)`, else use a synchronous connection"
+            f"{name}: it is asynchronous; open the block in a function for its `run_sync`, which"
+            " SQLAlchemy's have, or use a synchronous connection"
         )
     if "builtins.str" in classes and "django.db" not in sys.modules:
         return None

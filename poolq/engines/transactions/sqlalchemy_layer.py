@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, TextClause, event, text
 from sqlalchemy.exc import UnboundExecutionError
 from sqlalchemy.orm import Session, SessionTransaction, scoped_session
+from sqlalchemy.util.concurrency import in_greenlet
 
 from poolq.engines.transactions.committed import store_committed
 from poolq.engines.transactions.connection import STATEMENTS, UserConnection, with_names
@@ -31,9 +32,18 @@ class ConnectionLayer(UserConnection):
     def _set_server(self, bind: Connection | Engine) -> None:
         name = bind.dialect.name
         self.server = _SERVERS.get(name, name)
+        self._is_async = bind.dialect.is_async
+
+    def _connect(self) -> Connection:
+        return self._connection
 
     def advice(self) -> str:
-        raw = self._connection.connection.driver_connection
+        if self._is_async and not in_greenlet():
+            raise TransactionError(
+                f"{self.label} belongs to an asynchronous one: dispatch in a function for the"
+                " `run_sync` of that"
+            )
+        raw = self._connect().connection.driver_connection
         if raw is not self._known[0]:
             self._known = raw, driver_of(raw)
         driver = self._known[1]
@@ -74,9 +84,9 @@ class SessionLayer(ConnectionLayer):
             ) from error
         self._known = (None, None)
 
-    def advice(self) -> str:
+    def _connect(self) -> Connection:
         self._connection = self._session.connection()
-        return super().advice()
+        return self._connection
 
     def keep(self, pushes: Sequence[Push]) -> bool:
         return keep(self._session, pushes)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -134,3 +136,19 @@ def test_a_forked_child_closes_none_of_the_parents_other_threads() -> None:
     done.set()
     thread.join()
     assert opened.closed == [1]
+
+
+LEFT_TO_THE_END = """
+import os, sys
+import poolq.engines.connections as module
+held = module.Connections(object, print)
+held.get()
+os.register_at_fork(before=lambda kept=(module, sys.modules["__main__"]): kept)
+"""
+
+
+def test_a_connection_that_outlives_its_module_ends_in_silence() -> None:
+    """As if a library keeps a module of jobs until the interpreter empties all modules."""
+    command = [sys.executable, "-c", LEFT_TO_THE_END]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ended.stderr == ""

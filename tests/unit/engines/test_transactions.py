@@ -7,14 +7,16 @@ import contextvars
 import sqlite3
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pymysql
 import pytest
+from fastapi.concurrency import contextmanager_in_threadpool, run_in_threadpool
 from sqlalchemy import create_engine
 from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session, create_async_engine
 from sqlalchemy.orm import Session, declarative_base, scoped_session, sessionmaker
@@ -201,7 +203,27 @@ def test_asynchronous_connections(engine: SQLiteEngine) -> None:
         return texts
 
     for text in asyncio.run(given()):
-        assert "`await session.run_sync(function)`" in text
+        assert "open the block in a function for its `run_sync`" in text
+
+
+def test_what_is_synchronous_of_an_asynchronous_session(engine: SQLiteEngine) -> None:
+    """Its dispatches need `run_sync`, wherever the block is opened."""
+
+    async def main() -> list[str]:
+        database = create_async_engine(engine.url.replace("sqlite:", "sqlite+aiosqlite:"))
+        async with AsyncSession(database) as session, database.connect() as connection:
+            texts = [
+                dispatched_in(given) for given in (session.sync_session, connection.sync_connection)
+            ]
+            with poolq.within(session.sync_session):
+                await session.run_sync(lambda _: poolq.dispatch("jobs:A"))
+            await session.commit()
+        await database.dispose()
+        return texts
+
+    for text in asyncio.run(main()):
+        assert "belongs to an asynchronous one: dispatch in a function for the `run_sync`" in text
+    assert waiting(engine) == 1
 
 
 def test_an_asynchronous_session_by_run_sync(engine: SQLiteEngine) -> None:
@@ -386,13 +408,74 @@ def test_the_inner_block_counts(engine: SQLiteEngine, connection: sqlite3.Connec
 def test_a_block_that_ends_in_another_context(
     engine: SQLiteEngine, connection: sqlite3.Connection
 ) -> None:
-    """As a dependency of a web framework may do that runs in a thread."""
+    """Without an error, this raises one. Another error is told what has become of the jobs."""
     block = poolq.within(connection)
     contextvars.copy_context().run(block.__enter__)
     poolq.dispatch("jobs:A")
     with pytest.raises(TransactionError, match="ends in another context than it began in"):
         block.__exit__(None, None, None)
-    block.__exit__(ValueError, ValueError(), None)  # which is raised instead
+    error = ValueError()
+    block.__exit__(ValueError, error, None)
+    (note,) = error.__notes__
+    assert note.startswith("poolq: within(Connection) ends in another context")
+    assert "meanwhile are probably stored, although this error rolls your transaction back" in note
+
+
+@pytest.mark.parametrize("block", [poolq.within, poolq.after_commit])
+def test_a_generator_that_opens_a_block_for_nobody(block: Any, engine: SQLiteEngine) -> None:
+    """As FastAPI does, whose threads run each half of a dependency in a context of its own."""
+
+    def opened() -> Iterator[None]:
+        with closing(SQLAlchemySession(engine.url).given) as session, block(session):
+            yield
+
+    async def main() -> None:
+        async with contextmanager_in_threadpool(contextmanager(opened)()):
+            poolq.dispatch("jobs:A")
+
+    text = refusal(TransactionError, lambda: asyncio.run(main()))
+    assert "(Session) is opened by a generator in a thread" in text
+    assert waiting(engine) == 0
+
+
+def test_generators_that_open_a_block_for_their_callers(engine: SQLiteEngine) -> None:
+    @contextmanager
+    def opened() -> Iterator[None]:
+        with Session(create_engine(engine.url)) as session, session.begin(), poolq.within(session):
+            yield
+
+    def within() -> None:
+        with opened():
+            poolq.dispatch("jobs:A")
+
+    def stacked() -> None:
+        with ExitStack() as stack:
+            stack.enter_context(opened())
+            poolq.dispatch("jobs:A")
+
+    @opened()
+    def decorated() -> None:
+        poolq.dispatch("jobs:A")
+
+    async def main() -> None:
+        for act in (within, stacked, decorated):
+            await run_in_threadpool(act)
+            await asyncio.to_thread(act)
+
+    asyncio.run(main())
+    assert waiting(engine) == 6
+
+
+@pytest.mark.parametrize("block", [poolq.within, poolq.after_commit])
+def test_a_block_that_nobody_opens(block: Any, engine: SQLiteEngine) -> None:
+    with closing(SQLAlchemySession(engine.url).given) as session:
+        with pytest.warns(RuntimeWarning, match=r"\(Session\) does nothing unless .*: use `with`"):
+            block(session)
+        with warnings.catch_warnings(), suppress(TransactionError):
+            warnings.simplefilter("error")
+            with block(session):
+                pass
+            block(None)
 
 
 def test_scoped_sessions(engine: SQLiteEngine) -> None:
