@@ -78,7 +78,7 @@ def on_postgresql(ready: Sequence[Push]) -> tuple[Bare, list[Any]]:
     now = Expression(statements.texts["{now}"])
     rows = [(o.id, "", now, o.queue, o.body) for o in ready]
     bound = [statements.bind(Query(INSERT_PLAIN, row))[0] for row in rows]
-    name, text, types, formats = bound[0][0]
+    (name, text, types), _, formats = bound[0]
     line = connect()
     line.pgconn.prepare(name, text, types)
 
@@ -86,7 +86,7 @@ def on_postgresql(ready: Sequence[Push]) -> tuple[Bare, list[Any]]:
         result = line.pgconn.exec_prepared(name, values, formats)
         assert result.command_tuples == 1, result.error_message
 
-    return bare, [values for _, values in bound]
+    return bare, [values for _, values, _ in bound]
 
 
 KINDS = {

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import psycopg
 import pytest
 
+import poolq
 from poolq.engines.base import Push
 from poolq.engines.postgresql import PostgreSQLEngine
 from poolq.engines.schedule_store import NewSchedule
@@ -32,6 +33,7 @@ from tests.contract.helpers import (
     wait_for,
 )
 from tests.support.postgresql import PostgreSQL
+from tests.support.producing import MODULE, produce_to
 
 GRANT = re.compile(r"GRANT (.*) ON (.*) TO (.*);")
 LINE = re.compile(r"GRANT .* TO .*;")
@@ -161,6 +163,27 @@ def test_a_producer_needs_each_of_its_rights_and_no_other(shop: Shop, use: str) 
         said = [GRANT.fullmatch(line) for line in shop.lacks(*acts)]
         assert [one and one[2] for one in said] == [what], (right, what)
         assert right in str(said[0]), right
+
+
+def test_within_needs_no_right_on_queues(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    def dispatch() -> None:
+        engine = PostgreSQLEngine(shop.url, "poolq")
+        raw = psycopg.connect(shop.url.partition("?")[0])
+        monkeypatch.setattr(MODULE, "_chosen", produce_to(engine))  # type: ignore[arg-type]  # any
+        with closing(engine), closing(raw), poolq.within(raw):
+            poolq.dispatch("jobs:A", queue="q")
+            poolq.dispatch_many("jobs:A", [{}, {}], delay=30, expires=30, queue="q")
+            raw.commit()
+
+    rights = shop.granted("all jobs")
+    shop.run(f"REVOKE ALL ON shop.poolq_queues FROM {shop.role}")
+    dispatch()
+    for right, what in rights:
+        if what.startswith('"shop"."') and "queues" not in what:
+            shop.run(f"REVOKE {right} ON {what} FROM {shop.role}")
+            with pytest.raises((poolq.PoolqError, psycopg.Error), match="permission denied"):
+                dispatch()
+            shop.run(f"GRANT {right} ON {what} TO {shop.role}")
 
 
 def work(engine: PostgreSQLEngine, shop: Shop) -> None:

@@ -14,7 +14,6 @@ from poolq.engines.mysql import MySQLEngine
 from poolq.engines.mysql.engine import admit_queries
 from poolq.engines.postgresql import PostgreSQLEngine
 from poolq.engines.postgresql.session import MARK_CLAIMED
-from poolq.engines.postgresql.statements import ARRAYS
 from poolq.engines.sql.administration import paging, queue_counts, stored_jobs
 from poolq.engines.sql.claims import cancelling, claiming, recovery, settling, stepping
 from poolq.engines.sql.engine import SQLEngine
@@ -207,10 +206,13 @@ class Explained(NamedTuple):
     raw: psycopg.Connection
     engine: PostgreSQLEngine
 
+    def type_name(self, oid: int) -> str:
+        found = self.raw.adapters.types[oid]
+        return f"{found.regtype}[]" if oid == found.array_oid else found.regtype
+
     def plan(self, op: Query) -> dict[str, Any]:
-        ((statement, _),) = self.engine._statements.bind(op)
-        names = {ARRAYS[one]: f"{name}[]" for one, name in TYPE_NAMES.items()} | TYPE_NAMES
-        types = ", ".join(names[one] for one in statement.types)
+        ((statement, _, _),) = self.engine.session.statements.bind(op)
+        types = ", ".join(map(self.type_name, statement.types))
         given = ", ".join("NULL" for _ in statement.types)
         listed, nulls = (f"({one})" if one else "" for one in (types, given))
         self.raw.execute(f"PREPARE s {listed} AS {statement.sql.decode()}".encode())

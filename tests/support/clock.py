@@ -152,7 +152,7 @@ def _with_setting(engine: Any) -> None:
         told = "NULLIF(current_setting('poolq.clock', true), '')::bigint"
         texts.tokens[name] = f"COALESCE({told}, {texts.tokens[name]})"
     texts.clear()
-    engine._statements._known.clear()
+    engine.session.statements._known.clear()
 
 
 def _without_sysdate(engine: Any) -> None:

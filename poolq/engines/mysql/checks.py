@@ -1,19 +1,17 @@
 """The checks of `poolq doctor` for a MySQL or MariaDB server."""
 
 import re
-import time
 
 from poolq.engines.base import Check, ServerInfo
 from poolq.engines.mysql.schema import MySQLSchema
 from poolq.engines.mysql.session import MySQLSession
 from poolq.engines.sanitize import to_text
 from poolq.engines.sql import unique_keys
+from poolq.engines.sql.servers import clock_check
 from poolq.engines.sql.session import Query
 from poolq.errors import ConfigError
 
 MIN_VERSIONS = {"MariaDB": (10, 6, 0), "MySQL": (8, 0, 1)}
-#: Seconds by which the server's clock may differ from this host's without a warning.
-MAX_CLOCK_DIFFERENCE = 1.0
 
 VARIABLES = """SHOW VARIABLES WHERE Variable_name IN ('transaction_isolation', 'tx_isolation',
     'innodb_flush_log_at_trx_commit', 'log_bin', 'sync_binlog', 'binlog_format', 'read_only',
@@ -35,7 +33,7 @@ def checks(session: MySQLSession, schema: MySQLSchema) -> list[Check]:
         _binlog(found),
         _cluster(found),
         Check("packet", "ok", f"max_allowed_packet is {found.get('max_allowed_packet')} bytes"),
-        _clock(clock.rows[0][0] / 1e6 - time.time()),
+        clock_check(clock.rows[0][0]),
     ]
 
 
@@ -112,11 +110,3 @@ def _cluster(found: dict[str, str]) -> Check:
     if found.get("innodb_deadlock_detect", "ON") != "ON":
         return Check("cluster", "warn", "innodb_deadlock_detect is off: deadlocks cost 3 s each")
     return Check("cluster", "ok", "all clients of this server share its locks")
-
-
-def _clock(ahead: float) -> Check:
-    if abs(ahead) < MAX_CLOCK_DIFFERENCE:
-        return Check("clock", "ok", "agrees with this host's within a second")
-    direction = "ahead of" if ahead > 0 else "behind"
-    return Check("clock", "warn", f"{abs(ahead):.1f} s {direction} this host's; jobs are due by the"
-                 " server's clock")  # fmt: skip

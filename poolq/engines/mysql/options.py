@@ -1,11 +1,11 @@
 """Parses mysql:// and mariadb:// URLs."""
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from poolq.config.engine_urls import redact
 from poolq.config.parsers import FALSE_WORDS, TRUE_WORDS
+from poolq.engines.url_options import Reader, read_options, text
 from poolq.errors import ConfigError
 
 DEFAULT_PORT = 3306
@@ -38,15 +38,6 @@ def parse_url(url: str) -> MySQLOptions:
     database = unquote(parts.path.removeprefix("/"))
     if not database or "/" in database:
         raise ConfigError(f"{shown} names no database; use mysql://user:password@host/database")
-    more: dict[str, Any] = {}
-    for name, value in parse_qsl(parts.query, keep_blank_values=True):
-        read = _PARSERS.get(name)
-        if read is None:
-            raise ConfigError(f"{shown}: unknown option {name!r}; use {', '.join(_PARSERS)}")
-        try:
-            more.update(read(name, value))
-        except ValueError as error:
-            raise ConfigError(f"{shown}: option {name} is {value!r}; it {error}") from None
     return MySQLOptions(
         redacted_url=shown,
         host=parts.hostname or "localhost",
@@ -54,14 +45,8 @@ def parse_url(url: str) -> MySQLOptions:
         user=unquote(parts.username or ""),
         password=unquote(parts.password or "").encode(),
         database=database,
-        more=more,
+        more=read_options(shown, parts.query, _READERS),
     )
-
-
-def _text(name: str, value: str) -> dict[str, Any]:
-    if not value:
-        raise ValueError("must not be empty")
-    return {name: value}
 
 
 def _switch(name: str, value: str) -> dict[str, Any]:
@@ -82,13 +67,13 @@ def _charset(_: str, value: str) -> dict[str, Any]:
     return {}
 
 
-_PARSERS: dict[str, Callable[[str, str], dict[str, Any]]] = {
+_READERS: dict[str, Reader] = {
     "charset": _charset,
-    "unix_socket": _text,
+    "unix_socket": text,
     "ssl": _tls,
-    "ssl_ca": _text,
-    "ssl_cert": _text,
-    "ssl_key": _text,
+    "ssl_ca": text,
+    "ssl_cert": text,
+    "ssl_key": text,
     "ssl_verify_cert": _switch,
     "ssl_verify_identity": _switch,
 }

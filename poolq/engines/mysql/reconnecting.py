@@ -1,8 +1,6 @@
-"""Opens connections, and kills those that were lost.
+"""Opens connections, and kills those that were lost, which it finds by the locks that they hold.
 
-A lost connection may still hold locks on the server, or be about to commit. Each connection
-therefore takes a named lock with a unique name. The next connection to be opened finds the lost
-ones by the names of their locks, and kills them.
+Each connection takes a named lock, whose name is its own.
 """
 
 import encodings.idna  # noqa: F401  # needed to connect; here, so that workers share it with their template

@@ -1,18 +1,14 @@
 """The checks of `poolq doctor` for a PostgreSQL server."""
 
-import time
-
 from poolq.engines.base import Check, ServerInfo
 from poolq.engines.postgresql.options import PostgreSQLOptions
 from poolq.engines.postgresql.requirements import MIN_SERVER
 from poolq.engines.postgresql.schema import PostgreSQLSchema
 from poolq.engines.postgresql.session import PostgreSQLSession
 from poolq.engines.sql import unique_keys
+from poolq.engines.sql.servers import clock_check
 from poolq.engines.sql.session import Query, QueryResult
 from poolq.errors import ConfigError, EngineUnavailable
-
-#: Seconds by which the server's clock may differ from this host's without a warning.
-MAX_CLOCK_DIFFERENCE = 1.0
 
 SETTINGS = """SELECT name, setting FROM pg_settings WHERE name IN ('fsync', 'synchronous_commit',
     'full_page_writes', 'server_version', 'server_version_num', 'transaction_isolation',
@@ -67,7 +63,7 @@ def checks(session: PostgreSQLSession, schema: PostgreSQLSchema) -> list[Check]:
         _snapshot(oldest),
         _dead_rows(dead),
         _connections(session, left.rows[0][0]),
-        _clock(now / 1e6 - time.time()),
+        clock_check(now),
     ]
 
 
@@ -156,11 +152,3 @@ def _connections(session: PostgreSQLSession, left: int) -> Check:
     level = "ok" if left >= FEW_CONNECTIONS else "warn"
     advice = "" if level == "ok" else "; raise max_connections, or run fewer processes"
     return Check("connections", level, f"{left} are left{advice}")
-
-
-def _clock(ahead: float) -> Check:
-    if abs(ahead) < MAX_CLOCK_DIFFERENCE:
-        return Check("clock", "ok", "agrees with this host's within a second")
-    direction = "ahead of" if ahead > 0 else "behind"
-    return Check("clock", "warn", f"{abs(ahead):.1f} s {direction} this host's; jobs are due by the"
-                 " server's clock")  # fmt: skip

@@ -1,21 +1,17 @@
-"""Opens connections, and ends those that were lost.
-
-A lost connection may still hold locks on the server, or be about to commit. Each connection
-therefore has a unique name. The next connection to be opened finds the lost ones by their names,
-and ends them.
-"""
+"""Opens connections, and ends those that were lost, which it finds by `application_name`."""
 
 import secrets
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import psycopg
 from psycopg.conninfo import make_conninfo
 
 from poolq.engines.postgresql.options import PostgreSQLOptions
 from poolq.engines.postgresql.requirements import check_server
 from poolq.engines.postgresql.statements import Statements
-from poolq.engines.postgresql.wire import SOCKET_TIMEOUT, ServerError, Wire, open_wire
-from poolq.engines.sql.session import Query
+from poolq.engines.postgresql.wire import NO_CODE, SOCKET_TIMEOUT, ServerError, Wire
+from poolq.engines.sql.session import Query, RenderedSQL
 
 #: Ends the connections with these names, and waits until they have ended.
 END_LOST = """SELECT pg_terminate_backend(pid, 2000) FROM pg_stat_activity
@@ -29,45 +25,43 @@ MAX_NAME = 63
 
 
 class OpenedConnection(NamedTuple):
-    """A connection, and its name on the server. `beginning`: what each transaction begins with."""
+    """A connection, its name on the server, and its statements. `beginning`: what each transaction
+    begins with."""
 
     wire: Wire
     name: str
+    statements: Statements
     beginning: Sequence[Query]
 
 
 def connect(
-    options: PostgreSQLOptions, namespace: str, statements: Statements, lost: Sequence[str] = ()
+    options: PostgreSQLOptions, namespace: str, texts: RenderedSQL, lost: Sequence[str] = ()
 ) -> OpenedConnection:
     """Connect to the first host that accepts, and end the connections with the names `lost`. Raises
     ServerError, and ConfigError if poolq cannot work on the server."""
     name = f"poolq:{namespace}:{secrets.token_hex(4)}"[-MAX_NAME:]
-    timeout = float(options.parameters.get("connect_timeout", SOCKET_TIMEOUT))
-    failed = ServerError("", "no host", is_over=True, was_sent=False)
-    for host, port in options.hosts:
-        conninfo = make_conninfo(
-            **options.parameters,
-            host=host or None,
-            port=port or None,
-            application_name=name,
-            client_encoding="UTF8",
-            gssencmode="disable",  # it crashes after a fork
-        )
-        try:
-            wire = open_wire(conninfo, timeout)
-        except ServerError as error:
-            failed = error
-            continue
-        try:
-            check_server(wire.raw, options.redacted_url)
-            beginning = _set(wire, options, statements)
-            if lost:
-                wire.run(statements.bind(Query(END_LOST, (lost,))))
-        except BaseException:
-            wire.close()
-            raise
-        return OpenedConnection(wire, name, beginning)
-    raise failed
+    given = {
+        "connect_timeout": f"{SOCKET_TIMEOUT:g}",
+        **options.parameters,
+        "application_name": name,
+        "client_encoding": "UTF8",
+        "gssencmode": "disable",  # it crashes after a fork
+    }
+    try:
+        connection = psycopg.Connection.connect(make_conninfo("", **given))
+    except psycopg.Error as error:
+        said = str(error).partition("\n")[0].removeprefix("connection failed: ")
+        raise ServerError(NO_CODE, said, is_over=True, was_sent=False) from error
+    wire, statements = Wire(connection), Statements(texts, connection)
+    try:
+        check_server(wire.raw, options.redacted_url)
+        beginning = _set(wire, options, statements)
+        if lost:
+            wire.run(statements.bind(Query(END_LOST, (lost,))))
+    except BaseException:
+        wire.close()
+        raise
+    return OpenedConnection(wire, name, statements, beginning)
 
 
 def _set(wire: Wire, options: PostgreSQLOptions, statements: Statements) -> Sequence[Query]:

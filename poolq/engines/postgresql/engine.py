@@ -11,7 +11,6 @@ from poolq.engines.postgresql.faults import translate
 from poolq.engines.postgresql.options import parse_url
 from poolq.engines.postgresql.schema import PostgreSQLSchema
 from poolq.engines.postgresql.session import ANNOUNCE_INTERVAL, TELL, PostgreSQLSession
-from poolq.engines.postgresql.statements import Statements
 from poolq.engines.postgresql.wire import ServerError
 from poolq.engines.sql.job_counters import Folding
 from poolq.engines.sql.queues.wakeups import take_wakeup
@@ -39,7 +38,6 @@ class PostgreSQLEngine(ServerEngine[PostgreSQLSession]):
     def __init__(self, url: str, namespace: str) -> None:
         self.options = parse_url(url)
         super().__init__(url, namespace, self.options.redacted_url, DIALECT, LOOK_SHARE)
-        self._statements = Statements(self.texts)
         self._folding = Folding()
         self._qualified: RenderedSQL | None = None
         self.schema: PostgreSQLSchema = PostgreSQLSchema(
@@ -50,11 +48,11 @@ class PostgreSQLEngine(ServerEngine[PostgreSQLSession]):
         if lost:  # the server may have been restored, and number its rows as before
             self._folding = Folding()
         try:
-            opened = connect(self.options, self.namespace, self._statements, lost)
+            opened = connect(self.options, self.namespace, self.texts, lost)
         except ServerError as error:
             raise translate(error, self.options) from error
         mark_used = self._connections.mark_used
-        return PostgreSQLSession(opened, self.options, self._statements, self._drop, mark_used)
+        return PostgreSQLSession(opened, self.options, self._drop, mark_used)
 
     def _user_texts(self) -> RenderedSQL:
         """Return statements that name the schema, whatever the `search_path` of a connection."""

@@ -1,11 +1,12 @@
 """Parses postgresql:// URLs."""
 
-from collections.abc import Callable
-from typing import NamedTuple
-from urllib.parse import parse_qsl, unquote
+from typing import Any, NamedTuple
 
-from poolq.common.names import closest
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
+
 from poolq.config.engine_urls import redact
+from poolq.engines.url_options import Reader, one_of, read_options, text
 from poolq.errors import ConfigError
 
 #: Settings of each session. Generic plans do not depend on the values of a single statement. The
@@ -29,12 +30,11 @@ SESSION_ATTRIBUTES = ("any", "read-write", "primary")
 
 
 class PostgreSQLOptions(NamedTuple):
-    """`redacted_url`: the URL without its password. `hosts`: pairs of a host and a port, which may
-    be empty. `parameters`: those of libpq, with the password. `settings`: those of each session.
-    `is_session`: whether a pooler gives each client a session of its own."""
+    """`redacted_url`: the URL without its password. `parameters`: those of libpq, with the
+    password. `settings`: those of each session. `is_session`: whether a pooler gives each client a
+    session of its own."""
 
     redacted_url: str
-    hosts: tuple[tuple[str, str], ...]
     parameters: dict[str, str]
     settings: dict[str, str]
     schema: str = ""
@@ -47,42 +47,24 @@ class PostgreSQLOptions(NamedTuple):
 def parse_url(url: str) -> PostgreSQLOptions:
     """Parse a URL. Raises ConfigError, whose text does not contain the password."""
     shown = redact(url)
-    location, _, query = url.partition("://")[2].partition("?")
-    authority, _, path = location.partition("/")
-    user, _, servers = authority.rpartition("@")
-    database = unquote(path)
-    if not database or "/" in database:
+    location, _, query = url.partition("?")
+    options = read_options(shown, query, _READERS)
+    try:
+        found = conninfo_to_dict(location, target_session_attrs="read-write")
+    except (ProgrammingError, UnicodeError):  # its text may contain the password
+        raise ConfigError(f"{shown} cannot be read; write % as %25 in a password") from None
+    given = {key: str(value) for key, value in found.items()}
+    if "/" in given.get("dbname", "/"):
         raise ConfigError(
             f"{shown} names no database; use postgresql://user:password@host/database"
         )
-    name, _, password = user.partition(":")
-    given = {
-        "dbname": database,
-        "user": unquote(name),
-        "password": unquote(password),
-        "target_session_attrs": "read-write",
-    }
-    hosts = tuple(_host(server) for server in servers.split(","))
-    options: dict[str, str] = {}
-    for option, value in parse_qsl(query, keep_blank_values=True):
-        check = _CHECKS.get(option)
-        if check is None:
-            near = closest(option, _CHECKS)
-            meant = f" (did you mean {near}?)" if near else ""
-            raise ConfigError(
-                f"{shown}: unknown option {option!r}{meant}; use {', '.join(_CHECKS)}"
-            )
-        if problem := check(value):
-            raise ConfigError(f"{shown}: option {option} is {value!r}; it {problem}")
-        options[option] = value
     schema, pooler = options.pop("schema", ""), options.pop("pooler", "")
     settings = dict(SETTINGS)
     if "synchronous_commit" in options:
         settings["synchronous_commit"] = options.pop("synchronous_commit")
     if schema:
         settings["search_path"] = quoted(schema)
-    parameters = {key: value for key, value in (given | options).items() if value}
-    return PostgreSQLOptions(shown, hosts, parameters, settings, schema, pooler == "session")
+    return PostgreSQLOptions(shown, given | options, settings, schema, pooler == "session")
 
 
 def quoted(name: str) -> str:
@@ -90,38 +72,24 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _host(text: str) -> tuple[str, str]:
-    """Return a host and its port. An address of IPv6 has brackets, a folder of sockets has %2F."""
-    host, colon, port = text.rpartition(":")
-    if not colon or text.endswith("]"):
-        host, port = text, ""
-    return unquote(host.strip("[]")), port
+def _seconds(name: str, value: str) -> dict[str, Any]:
+    if not value.isdecimal() or not 2 <= int(value) <= 60:
+        raise ValueError("is a number from 2 to 60")
+    return {name: value}
 
 
-def _some(value: str) -> str:
-    return "" if value else "must not be empty"
-
-
-def _seconds(value: str) -> str:
-    return "" if value.isdecimal() and 2 <= int(value) <= 60 else "is a number from 2 to 60"
-
-
-def _one_of(*words: str) -> Callable[[str], str]:
-    return lambda value: "" if value in words else f"is one of {', '.join(words)}"
-
-
-_CHECKS: dict[str, Callable[[str], str]] = {
-    "schema": _some,
-    "synchronous_commit": _one_of(*SYNCHRONOUS_COMMITS),
-    "pooler": _one_of("session"),
+_READERS: dict[str, Reader] = {
+    "schema": text,
+    "synchronous_commit": one_of(*SYNCHRONOUS_COMMITS),
+    "pooler": one_of("session"),
     "connect_timeout": _seconds,
-    "target_session_attrs": _one_of(*SESSION_ATTRIBUTES),
+    "target_session_attrs": one_of(*SESSION_ATTRIBUTES),
     **dict.fromkeys(
         (
             "sslmode", "sslrootcert", "sslcert", "sslkey", "sslpassword", "sslcrl", "sslcrldir",
             "sslsni", "sslnegotiation", "sslcertmode", "ssl_min_protocol_version",
             "ssl_max_protocol_version",
         ),
-        _some,
+        text,
     ),
 }  # fmt: skip

@@ -11,12 +11,11 @@ from itertools import count
 from typing import TypeVar
 
 from psycopg import pq
-from psycopg.adapt import Transformer
 
 from poolq.engines.postgresql.connecting import OpenedConnection
 from poolq.engines.postgresql.faults import RETRYABLE, is_lost, translate
 from poolq.engines.postgresql.options import PostgreSQLOptions
-from poolq.engines.postgresql.statements import Expression, Statements
+from poolq.engines.postgresql.statements import Expression
 from poolq.engines.postgresql.wire import ServerError
 from poolq.engines.sql.location import DELAYED
 from poolq.engines.sql.servers import ServerSession, ServerTransaction
@@ -64,17 +63,15 @@ class PostgreSQLSession(ServerSession[ServerError]):
         self,
         opened: OpenedConnection,
         options: PostgreSQLOptions,
-        statements: Statements,
         on_lost: Callable[[ServerSession[ServerError]], None],
         on_used: Callable[[], None],
     ) -> None:
         super().__init__(opened.name, options.redacted_url, on_lost)
-        self.wire, _, self.beginning = opened
+        self.wire, _, self.statements, self.beginning = opened
         self.options = options
-        self.statements = statements
         self._announced_at = 0.0
         self._on_used = on_used
-        self._rows = Transformer()
+        self._rows = self.statements.transformer
 
     def announce(self) -> bool:
         """Listen, and announce that somebody waits. Returns whether nobody was told before, so that

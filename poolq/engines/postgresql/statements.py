@@ -6,22 +6,21 @@ combination of types, and for each `Expression` that replaces an argument.
 """
 
 import re
-import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import lru_cache
 from itertools import count, groupby
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+import psycopg
+from psycopg.abc import Buffer
+from psycopg.adapt import PyFormat, Transformer
+from psycopg.pq import Format
+from psycopg.types.array import ListBinaryDumper
+from psycopg.types.numeric import Int8BinaryDumper
+from psycopg.types.string import StrBinaryDumper
 
 from poolq.engines.sql.session import BatchQuery, Query, RenderedSQL
 
-#: Types of PostgreSQL, by OID, and the arrays of these types.
-UNKNOWN, BYTES, INT, TEXT = 0, 17, 20, 25
-ARRAYS = {BYTES: 1001, INT: 1016, TEXT: 1009}
-NAMES = {1001: "bytea", 1016: "bigint", 1009: "text"}
-
-_pack = struct.Struct("!q").pack
-_pack_length = struct.Struct("!i").pack
-_array_head = struct.Struct("!iIIii").pack
-_NULL = _pack_length(-1)
 _MARK = re.compile(r"\?")
 #: A statement that inserts a row, and does nothing else.
 INSERTS_A_ROW = re.compile(r"(INSERT [^?]*) VALUES \(((?:\?|''::bytea)(?:, (?:\?|''::bytea))*)\)")
@@ -35,44 +34,33 @@ class Expression(NamedTuple):
 
 
 class Statement(NamedTuple):
-    """`name` is the same on each connection that has prepared it. `formats`: those of arguments."""
+    """`name` is that of the prepared statement. `types`: those of its arguments, by OID."""
 
     name: bytes
     sql: bytes
     types: Sequence[int]
-    formats: Sequence[int]
 
 
-#: A statement with its arguments.
-Bound = tuple[Statement, Sequence[bytes | None]]
-_Encoder = tuple[int, Callable[[Any], bytes | None]]
+class Bound(NamedTuple):
+    """A statement, its encoded arguments, and their formats."""
 
-
-class _Encoders(dict[type, _Encoder]):
-    def __missing__(self, kind: type) -> _Encoder:
-        """Return the encoder of the class above, such as that of str for a JobId."""
-        for above in kind.__mro__[1:]:
-            if above in self:
-                return self[above]
-        raise TypeError(f"a value of {kind} cannot be sent to PostgreSQL")
-
-
-_ENCODERS = _Encoders(
-    {
-        str: (TEXT, str.encode),
-        int: (INT, _pack),
-        bool: (INT, _pack),
-        bytes: (BYTES, bytes),
-        type(None): (UNKNOWN, lambda _: None),
-    }
-)
+    statement: Statement
+    values: Sequence[Buffer | None]
+    formats: Sequence[Format]
 
 
 class Statements:
-    """Makes statements of templates, each one once."""
+    """Makes statements of templates for one connection, each one once. `transformer`: encodes
+    arguments, and decodes rows."""
 
-    def __init__(self, texts: RenderedSQL) -> None:
+    def __init__(self, texts: RenderedSQL, connection: psycopg.Connection) -> None:
         self.texts = texts
+        # By default, psycopg would choose the type of a number by its value.
+        connection.adapters.register_dumper(int, Int8BinaryDumper)
+        connection.adapters.register_dumper(bool, Int8BinaryDumper)
+        connection.adapters.register_dumper(str, StrBinaryDumper)
+        connection.adapters.register_dumper(tuple, ListBinaryDumper)
+        self.transformer = Transformer(connection)
         self._known: dict[object, Statement] = {}
         self._numbers = count(1)
 
@@ -89,54 +77,54 @@ class Statements:
         if Expression in map(type, args):
             exprs, args = map(_sql_of, args), _args_of(args)
             template = sql = _MARK.sub(lambda _: next(exprs), self.texts[template])
-        types, values = [], []
-        for arg in args:
-            type_, value = _encode(arg)
-            types.append(type_)
-            values.append(value)
-        key = (template, *types)
+        return self._bound((template,), sql or self.texts[template], args)
+
+    def _bound(self, key: tuple[object, ...], sql: str, args: Sequence[object]) -> Bound:
+        """Return the statement of this key, with `$1` and so on for `?`, and its arguments."""
+        encoder = self.transformer
+        values = encoder.dump_sequence(args, [PyFormat.BINARY] * len(args))
+        types = encoder.types or ()
+        key = (*key, types)
         statement = self._known.get(key)
         if statement is None:
-            statement = self._make(key, sql or self.texts[template], types)
-        return statement, values
-
-    def _make(self, key: object, sql: str, types: Sequence[int]) -> Statement:
-        numbers = count(1)
-        numbered = _MARK.sub(lambda _: f"${next(numbers)}", sql)
-        name = b"poolq_%d" % next(self._numbers)
-        statement = self._known[key] = Statement(name, numbered.encode(), types, [1] * len(types))
-        return statement
+            numbers = count(1)
+            numbered = _MARK.sub(lambda _: f"${next(numbers)}", sql)
+            name = b"poolq_%d" % next(self._numbers)
+            statement = self._known[key] = Statement(name, numbered.encode(), types)
+        return Bound(statement, values, encoder.formats or ())
 
     def _bind_rows(self, start: str, marks: str, rows: Sequence[Sequence[object]]) -> list[Bound]:
         """Return statements that insert rows in their order, as many as possible by each one.
         `start`: the statement up to its VALUES. `marks`: these."""
-        by_shape = groupby(rows, lambda row: list(map(_sql_of, row)))
+        by_shape = groupby(rows, lambda row: tuple(map(_sql_of, row)))
         return [self._bind_like(start, marks, exprs, list(some)) for exprs, some in by_shape]
 
     def _bind_like(
-        self, start: str, marks: str, exprs: Sequence[str], rows: Sequence[Sequence[object]]
+        self, start: str, marks: str, exprs: tuple[str, ...], rows: Sequence[Sequence[object]]
     ) -> Bound:
         """Return the statement that inserts rows with the same expressions."""
-        types, values, names = [], [], list[str]()
+        columns, names = [], list[str]()
         for column in zip(*map(_args_of, rows), strict=True):
             if column.count(None) < len(column):
-                type_, value = _encode_array(column)
-                types.append(type_)
-                values.append(value)
-                names.append(f"c{len(types)}")
+                columns.append(column)
+                names.append(f"c{len(columns)}")
             else:
                 names.append("NULL")
-        key = (start, marks, *exprs, *names, *types)
-        statement = self._known.get(key)
-        if statement is None:
-            given, columns = iter(exprs), iter(names)
-            selected = _MARK.sub(lambda _: next(given), marks)
-            selected = _MARK.sub(lambda _: next(columns), selected)
-            arrays = ", ".join(f"?::{NAMES[one]}[]" for one in types)
-            listed = ", ".join(name for name in names if name != "NULL")
-            sql = f"{start} SELECT {selected} FROM unnest({arrays}) u ({listed})"
-            statement = self._make(key, sql, types)
-        return statement, values
+        sql = _insert_from_arrays(start, marks, exprs, tuple(names))
+        return self._bound((sql,), sql, columns)
+
+
+@lru_cache(maxsize=1000)
+def _insert_from_arrays(start: str, marks: str, exprs: Sequence[str], names: Sequence[str]) -> str:
+    """Return the statement that inserts a row for each element of its arguments, which are arrays.
+    `exprs`: what replaces the marks. `names`: what replaces the marks of these, NULL or a column.
+    """
+    given, named = iter(exprs), iter(names)
+    selected = _MARK.sub(lambda _: next(given), marks)
+    selected = _MARK.sub(lambda _: next(named), selected)
+    columns = [name for name in names if name != "NULL"]
+    arrays = ", ".join("?" for _ in columns)
+    return f"{start} SELECT {selected} FROM unnest({arrays}) u ({', '.join(columns)})"
 
 
 def _sql_of(arg: object) -> str:
@@ -151,27 +139,3 @@ def _args_of(row: Sequence[object]) -> list[object]:
         else:
             args.append(one)
     return args
-
-
-def _encode(arg: object) -> tuple[int, bytes | None]:
-    """Return the type and the encoded value of an argument."""
-    kind = type(arg)
-    if kind is list or kind is tuple:
-        return _encode_array(arg)  # type: ignore[arg-type]  # mypy does not narrow it
-    type_, encode = _ENCODERS[kind]
-    return type_, encode(arg)
-
-
-def _encode_array(values: Sequence[object]) -> tuple[int, bytes]:
-    """Return the type and the encoded value of an array. It is one of text if all are None."""
-    kinds = [type(one) for one in values if one is not None]
-    element = _ENCODERS[kinds[0]][0] if kinds else TEXT
-    parts = [_array_head(1, 1, element, len(values), 1)]
-    for one in values:
-        if one is None:
-            parts.append(_NULL)
-            continue
-        encoded = _ENCODERS[type(one)][1](one)
-        assert encoded is not None
-        parts += (_pack_length(len(encoded)), encoded)
-    return ARRAYS[element], b"".join(parts)

@@ -6,7 +6,6 @@ until the socket can be read or written.
 
 import select
 from collections.abc import Callable, Sequence
-from time import monotonic
 
 import psycopg
 from psycopg import pq
@@ -42,12 +41,14 @@ class Wire:
     """An open connection. One thread uses it. `is_shared`: whether a pooler may use another session
     of the server for each transaction, so that no statement stays prepared."""
 
-    def __init__(self, raw: PGconn) -> None:
-        self.raw = raw
+    def __init__(self, connection: psycopg.Connection) -> None:
+        self.connection = connection
+        self.raw: PGconn = connection.pgconn
+        self.raw.enter_pipeline_mode()
         self.is_shared = True
         self._prepared: set[bytes] = set()
         self._poll = select.poll()
-        self._poll.register(raw.socket, select.POLLIN)
+        self._poll.register(self.raw.socket, select.POLLIN)
 
     def is_quiet(self) -> bool:
         """Return False if the server has sent something unasked, such as the connection's end."""
@@ -60,7 +61,7 @@ class Wire:
         added: list[tuple[bytes, bytes]] = []
 
         def send(raw: PGconn) -> None:
-            for (name, sql, types, formats), values in bound:
+            for (name, sql, types), values, formats in bound:
                 if self.is_shared:
                     raw.send_query_params(sql, values, types, formats, pq.Format.BINARY)
                 else:
@@ -139,7 +140,7 @@ class Wire:
                 raise ServerError(NO_CODE, str(error), is_over=True) from error
 
     def close(self) -> None:
-        self.raw.finish()
+        self.connection.close()
 
 
 def error_of(result: PGresult, sql: bytes = b"") -> ServerError:
@@ -147,31 +148,3 @@ def error_of(result: PGresult, sql: bytes = b"") -> ServerError:
     code = result.error_field(pq.DiagnosticField.SQLSTATE) or b""
     text = result.error_field(pq.DiagnosticField.MESSAGE_PRIMARY) or result.error_message
     return ServerError(code.decode(), text.decode("utf-8", "replace"), sql=sql.decode())
-
-
-def open_wire(conninfo: str, timeout: float = SOCKET_TIMEOUT) -> Wire:
-    """Connect within `timeout` seconds. Raises ServerError."""
-    end = monotonic() + timeout
-    raw = pq.PGconn.connect_start(conninfo.encode())
-    try:
-        while raw.status != pq.ConnStatus.BAD:
-            status = raw.connect_poll()
-            if status == pq.PollingStatus.OK:
-                raw.nonblocking = 1
-                raw.enter_pipeline_mode()
-                return Wire(raw)
-            if status == pq.PollingStatus.FAILED:
-                break
-            reads = status == pq.PollingStatus.READING
-            poll = select.poll()
-            poll.register(raw.socket, select.POLLIN if reads else select.POLLOUT)
-            if not poll.poll(max(0.0, end - monotonic()) * 1000):
-                text = f"no connection within {timeout:g} s"
-                raise ServerError(NO_CODE, text, is_over=True, was_sent=False)
-        said = raw.error_message.decode("utf-8", "replace").strip().replace("\n", "; ")
-        raise ServerError(NO_CODE, said, is_over=True, was_sent=False)
-    except psycopg.Error as error:
-        raise ServerError(NO_CODE, str(error), is_over=True, was_sent=False) from error
-    except BaseException:
-        raw.finish()
-        raise

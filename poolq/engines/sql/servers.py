@@ -12,6 +12,7 @@ from contextlib import closing
 from random import random
 from typing import Any, Generic, TypeVar
 
+from poolq.engines.base import Check
 from poolq.engines.connections import Connections, reentrancy_error
 from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sql.schema import READ_VERSION, SQLSchema
@@ -26,6 +27,8 @@ S = TypeVar("S", bound="ServerSession[Any]")
 CURSOR_LIFETIME = 0.1
 #: Seconds of retries after which a transaction fails.
 RETRY_TIMEOUT = 10.0
+#: Seconds by which the server's clock may differ from this host's without a warning.
+MAX_CLOCK_DIFFERENCE = 1.0
 
 
 class ServerTransaction(Transaction):
@@ -234,3 +237,13 @@ class ServerEngine(SQLEngine, Generic[S]):
 
     def close(self) -> None:
         self._connections.drop()
+
+
+def clock_check(now: int) -> Check:
+    """Return the line about the server's clock in `poolq doctor`. `now`: what it has just shown."""
+    ahead = now / 1e6 - time.time()
+    if abs(ahead) < MAX_CLOCK_DIFFERENCE:
+        return Check("clock", "ok", "agrees with this host's within a second")
+    direction = "ahead of" if ahead > 0 else "behind"
+    return Check("clock", "warn", f"{abs(ahead):.1f} s {direction} this host's; jobs are due by the"
+                 " server's clock")  # fmt: skip

@@ -2,9 +2,10 @@
 
 import os
 from pathlib import Path
-from typing import NamedTuple
-from urllib.parse import parse_qsl, unquote
+from typing import Any, NamedTuple
+from urllib.parse import unquote
 
+from poolq.engines.url_options import one_of, read_options
 from poolq.errors import ConfigError
 
 SYNCHRONOUS = ("NORMAL", "FULL", "EXTRA", "OFF")
@@ -24,13 +25,9 @@ def parse_url(url: str) -> SQLiteOptions:
     file = unquote(location.removeprefix("/"))
     if not file or file.endswith("/"):
         raise ConfigError(f"{url!r} names no file; use sqlite:///poolq.db")
-    found = SQLiteOptions(Path(os.path.abspath(file)))  # noqa: PTH100  # resolve() would follow links
-    for name, value in parse_qsl(query, keep_blank_values=True):
-        if name != "synchronous":
-            raise ConfigError(f"{url!r}: unknown option {name!r}; use synchronous")
-        if value.upper() not in SYNCHRONOUS:
-            raise ConfigError(
-                f"{url!r}: synchronous is {value!r}; it is one of {', '.join(SYNCHRONOUS)}"
-            )
-        found = found._replace(synchronous=value.upper())
-    return found
+    options = read_options(repr(url), query, {"synchronous": _synchronous})
+    return SQLiteOptions(Path(os.path.abspath(file)), **options)  # noqa: PTH100  # resolve() would follow links
+
+
+def _synchronous(name: str, value: str) -> dict[str, Any]:
+    return one_of(*SYNCHRONOUS)(name, value.upper())

@@ -1,4 +1,4 @@
-"""A producer has exactly the rights that docs/security.md names, or one less."""
+"""Users of MySQL who dispatch with exactly the rights that docs/security.md names, or one less."""
 
 from __future__ import annotations
 
@@ -6,24 +6,18 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-import psycopg
 import pymysql
 import pytest
 from pymysql.cursors import Cursor
 
 import poolq
 from poolq.engines.mysql import MySQLEngine
-from poolq.engines.postgresql import PostgreSQLEngine
-from tests.support.postgresql import PostgreSQL
 from tests.support.producing import MODULE, produce_to
 from tests.support.servers import MariaDB
 
 PAGE = Path(__file__).parents[2] / "docs" / "security.md"
 WITHIN = [("SELECT", "schema"), ("INSERT", "jobs")]
 ALONE = [*WITHIN, *((right, "queues") for right in ("SELECT", "INSERT", "UPDATE"))]
-
-WITHIN_ON_POSTGRESQL = [*WITHIN, ("SELECT", "waiting")]
-ALONE_ON_POSTGRESQL = [*ALONE[:-1], ("SELECT", "waiting")]  # a conflict needs no UPDATE here
 
 
 @pytest.fixture
@@ -76,62 +70,6 @@ def test_a_plain_dispatch(cursor: Cursor, producer: str, lacking: tuple[str, str
         poolq.dispatch("jobs:A", queue="q")
         return
     expected = f"{lacking[0]} command denied .*{producer}_{lacking[1]}"
-    with pytest.raises(poolq.EngineError, match=expected):
-        poolq.dispatch("jobs:A", queue="q")
-
-
-@pytest.fixture
-def role(
-    postgresql: PostgreSQLEngine, postgresql_server: PostgreSQL, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[psycopg.Connection]:
-    """A connection of a role of PostgreSQL without rights, as which this process dispatches."""
-    name = postgresql.namespace
-    url = postgresql_server.url.replace("poolq@", f"{name}@")
-    with postgresql_server.connect() as raw:
-        raw.execute(f"CREATE ROLE {name} LOGIN")
-    with closing(PostgreSQLEngine(url, name)) as engine, psycopg.connect(url) as raw:
-        monkeypatch.setattr(MODULE, "_chosen", produce_to(engine))  # type: ignore[arg-type]  # any
-        yield raw
-
-
-def grant_role(server: PostgreSQL, name: str, rights: list[tuple[str, str]]) -> None:
-    with server.connect() as raw:
-        for right, table in rights:
-            raw.execute(f"GRANT {right} ON {name}_{table} TO {name}")
-
-
-@pytest.mark.parametrize("lacking", [None, *WITHIN_ON_POSTGRESQL])
-def test_within_on_postgresql(
-    role: psycopg.Connection, postgresql_server: PostgreSQL, lacking: tuple[str, str] | None
-) -> None:
-    name = role.info.user
-    grant_role(postgresql_server, name, [one for one in WITHIN_ON_POSTGRESQL if one != lacking])
-
-    def dispatch() -> None:
-        with poolq.within(role):
-            poolq.dispatch("jobs:A", queue="q")
-            poolq.dispatch_many("jobs:A", [{}, {}], delay=30, expires=30, queue="q")
-        role.commit()
-
-    if lacking is None:
-        dispatch()
-        return
-    expected = f"permission denied for .* {name}_{lacking[1]}"
-    with pytest.raises((poolq.PoolqError, psycopg.Error), match=expected):
-        dispatch()
-
-
-@pytest.mark.parametrize("lacking", [None, *ALONE_ON_POSTGRESQL])
-def test_a_plain_dispatch_on_postgresql(
-    role: psycopg.Connection, postgresql_server: PostgreSQL, lacking: tuple[str, str] | None
-) -> None:
-    name = role.info.user
-    grant_role(postgresql_server, name, [one for one in ALONE_ON_POSTGRESQL if one != lacking])
-    if lacking is None:
-        poolq.dispatch_many("jobs:A", [{}, {}], delay=30, expires=30, queue="q")
-        poolq.dispatch("jobs:A", queue="q")
-        return
-    expected = f"permission denied for .* {name}_{lacking[1]}"
     with pytest.raises(poolq.EngineError, match=expected):
         poolq.dispatch("jobs:A", queue="q")
 

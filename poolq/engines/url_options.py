@@ -1,0 +1,44 @@
+"""Reads the options in the query of an engine's URL."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+from poolq.common.names import closest
+from poolq.errors import ConfigError
+
+#: Returns what an option with this name and value stands for. Raises ValueError, whose text says
+#: what "it", the option, must be.
+Reader = Callable[[str, str], dict[str, Any]]
+
+
+def read_options(shown: str, query: str, readers: Mapping[str, Reader]) -> dict[str, Any]:
+    """Return what all options stand for. `shown`: the URL without its password. Raises
+    ConfigError."""
+    found: dict[str, Any] = {}
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if name not in readers:
+            near = closest(name, readers)
+            meant = f" (did you mean {near}?)" if near else ""
+            known = ", ".join(readers)
+            raise ConfigError(f"{shown}: unknown option {name!r}{meant}; use {known}")
+        try:
+            found |= readers[name](name, value)
+        except ValueError as error:
+            raise ConfigError(f"{shown}: option {name} is {value!r}; it {error}") from None
+    return found
+
+
+def text(name: str, value: str) -> dict[str, Any]:
+    if not value:
+        raise ValueError("must not be empty")
+    return {name: value}
+
+
+def one_of(*words: str) -> Reader:
+    def read(name: str, value: str) -> dict[str, Any]:
+        if value not in words:
+            raise ValueError(f"is one of {', '.join(words)}")
+        return {name: value}
+
+    return read
