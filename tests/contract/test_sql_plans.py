@@ -100,6 +100,7 @@ HOT = {
     "jobs of a page": Query(paging.JOBS_BY_ID, (["a", "b"],)),
     "ids": Query(paging.IDS, ("ab", "ab~", 10)),
     "failed ids": Query(paging.FAILED_IDS, ("ab", "ab~", 10)),
+    "returned jobs to purge": Query(stored_jobs.RETURNED_JOBS, ("q", 0)),
     "jobs to purge": Query(stored_jobs.READY_JOBS, ("q", 0)),
     "parked jobs to purge": Query(stored_jobs.JOBS_IN_LINES, ("q", 0)),
     "find": Query(stored_jobs.FIND_JOB, ("a",)),
@@ -109,6 +110,8 @@ ADMIT, _ = admit_queries(Rule("k", 5, 1), "w1", CLAIM)
 #: InnoDB and PostgreSQL keep deleted entries, so claims begin behind them there.
 BEHIND = Query(claiming.CLAIM_READY_AFTER, ("q", 1, "a", 1, 100))
 DUE_BEHIND = Query(claiming.CLAIM_DUE_AFTER, ("q", 1, "a", 1, 100))
+RETURNED = Query(claiming.CLAIM_RETURNED, ("q", 100))
+RETURNED_BEHIND = Query(claiming.CLAIM_RETURNED_AFTER, ("q", 1, "a", 1, 100))
 GATE = Gate("k", 5)
 HAND_ON = concurrent_slots.hand_on(GATE, CLAIM, "w1", CLAIM, has_ended=False)
 BEHIND_THEM = {"claim behind": BEHIND, "came due behind": DUE_BEHIND}
@@ -268,10 +271,12 @@ def planned(
 
 def test_postgresql_uses_its_indexes_and_sorts_nothing(planned: Explained) -> None:
     first = planned.first_columns()
-    states = queue_discovery.state_query(["q", "r"], queue_discovery.Floors(1, 1))
+    states = queue_discovery.state_query(["q", "r"], queue_discovery.Floors(1, 1, 1))
     mark = Query(MARK_CLAIMED, (PLACE, 1, 1, 0, ["a"], ["a"]))
     ops = {**HOT, **BEHIND_THEM, "a slot handed on": HAND_ON}
     ops |= {"claims": mark, "state from a floor": states}
+    ops["enough"] = Query(claiming.COUNT_READY, ("q", 1, 5))
+    ops |= {"returned": RETURNED, "returned behind": RETURNED_BEHIND}
     del ops["parked jobs to purge"]  # rare; if the tables seem to be empty, it may read all jobs
     found = {name: list(faults(planned.plan(op), first)) for name, op in ops.items()}
     assert not {name: some for name, some in found.items() if some}

@@ -62,6 +62,7 @@ DIALECT = Dialect(
     in_one_text=TemplateToken("GROUP_CONCAT({})".format),
     any=TemplateToken("MIN({})".format),
     ordering=TemplateToken("{}".format),
+    returned=TemplateToken(lambda _: ""),
     quoted=TemplateToken("{}".format),
     id="CHAR(32) CHARACTER SET ascii COLLATE ascii_bin",
     text=TemplateToken("VARBINARY({})".format),

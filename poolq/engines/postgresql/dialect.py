@@ -34,6 +34,7 @@ DIALECT = Dialect(
     in_one_text=TemplateToken("string_agg({}, ',')".format),
     any=TemplateToken("NULLIF(COUNT({}), 0)".format),  # with MIN, it might read the whole index
     ordering=TemplateToken('{} COLLATE "POSIX"'.format),
+    returned=TemplateToken("{}".format),
     quoted=TemplateToken('"{}"'.format),
     id='text COLLATE "C"',
     text=TemplateToken('text COLLATE "C"'.format),

@@ -159,8 +159,6 @@ class SQLEngine(Engine):
             answer = answer._replace(claims=ctx.claims(), waited=ctx.waited())
         for where, end in ctx.scan_ends:
             self._cursors.note(*where, end, ctx.now)
-        if ctx.bytes_left < 0 or ctx.brought_back:
-            self._cursors.forget()  # jobs that were read or brought back may come next
         self._remember(ctx)
         return answer
 

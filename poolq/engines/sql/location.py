@@ -1,11 +1,15 @@
 """A job's location, as the column `place` holds it.
 
     ''              ready in its queue, whatever the clock shows
+    b               the same, on PostgreSQL, for a job that has returned there
     d               delayed: ready once `due_at` has come
     w:<worker>      claimed by that worker
     w:<worker>!     the same, but the job is cancelled; its worker is to be killed at `due_at`
     p:<µs>:<key>    parked, in the line of the limit with that span (`engines/spans.py`) and key
     r:<µs>:<key>    released by that limit until `due_at`; `taken` is the due time
+
+Jobs that have returned keep their due time, and so lie before those that claims have read. On
+PostgreSQL, whose claims seldom look there, they have a place of their own (`claims/cursors.py`).
 
 The only index of the jobs begins with `place`, so it finds a queue's next jobs, a worker's claims
 and a line's head. A second index would double the cost of each change.
@@ -16,6 +20,7 @@ from poolq.engines.spans import GATE_SPAN, span_of
 from poolq.jobs.limits import Listed, Rule
 
 QUEUED = ""
+RETURNED = "b"
 DELAYED = "d"
 CLAIMED_PREFIX, CANCELLED_SUFFIX = "w:", "!"
 PARKED_PREFIX = "p:"

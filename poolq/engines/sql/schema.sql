@@ -1,7 +1,7 @@
 -- poolq's tables. Names are compared byte by byte. Times are microseconds since the epoch,
 -- UTC. Each statement can be repeated, as MySQL commits each by itself.
 
--- Jobs that wait or run. `place`: '' ready, 'd' delayed until `due_at`, 'w:<worker>' claimed,
+-- Jobs that wait or run. `place`: '' ready, 'b' ready again (on PostgreSQL), 'd' delayed until `due_at`, 'w:<worker>' claimed,
 -- 'p:<microseconds>:<key>' parked in a rate limit's line, 'r:<microseconds>:<key>' released by that
 -- limit until `due_at`, with the due time in `taken`. (worker, request, idx) identify a claim.
 -- `admitted`: the claim includes a slot of the job's limit. `taken`: when the job was claimed.

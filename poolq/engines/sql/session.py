@@ -178,7 +178,8 @@ class Dialect(NamedTuple):
     columns, separated by spaces; only the last may be bytes. `{in_one_text:value}` is one text of
     all rows' values, separated by commas. `{any:column}` is an aggregate of a column without NULLs;
     it is NULL if there is no row. `{ordering:column}` is a column in an index that must not be used
-    where the plain `column` is compared, because PostgreSQL has no hints.
+    where the plain `column` is compared, because PostgreSQL has no hints. `{returned:text}` is the
+    text where jobs that have returned have a place of their own, else nothing.
 
     The others are for tables. `{quoted:name}` is how a table's name is written. `id`, `{text:255}`
     and `bytes` are the types of a job's id, of text of so many bytes, and of bytes. `table` ends a
@@ -210,6 +211,7 @@ class Dialect(NamedTuple):
     in_one_text: TemplateToken
     any: TemplateToken
     ordering: TemplateToken
+    returned: TemplateToken
     quoted: TemplateToken
     id: str
     text: TemplateToken

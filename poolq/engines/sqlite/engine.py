@@ -41,6 +41,7 @@ def _dialect(namespace: str) -> Dialect:
         in_one_text=TemplateToken("GROUP_CONCAT({})".format),
         any=TemplateToken("MIN({})".format),
         ordering=TemplateToken("{}".format),
+        returned=TemplateToken(lambda _: ""),
         quoted=TemplateToken("{}".format),
         id="TEXT",
         text=TemplateToken("TEXT".format),

@@ -24,7 +24,14 @@ from poolq.engines.sql.administration.stored_jobs import (
     stored_failed,
 )
 from poolq.engines.sql.limits.limit_windows import SERVER_CLOCK
-from poolq.engines.sql.location import DELAYED, IS_CLAIMED, PARKED_RANGE, QUEUED, RELEASED_RANGE
+from poolq.engines.sql.location import (
+    DELAYED,
+    IS_CLAIMED,
+    PARKED_RANGE,
+    QUEUED,
+    RELEASED_RANGE,
+    RETURNED,
+)
 from poolq.engines.sql.queues.skip_scan import scan
 from poolq.engines.sql.session import Query, Session, in_chunks
 
@@ -165,7 +172,7 @@ def _running(listing: Listing, after: Position, want: int) -> Found:
 
 def _in_queues(listing: Listing, after: Position, want: int) -> Found:
     """Return jobs queue by queue. Delayed jobs that are due are sorted among the ready jobs."""
-    places = (QUEUED, DELAYED) if listing.status == "ready" else (DELAYED,)
+    places = (QUEUED, RETURNED, DELAYED) if listing.status == "ready" else (DELAYED,)
     names, end = [listing.queue or after.queue], None
     if listing.queue is None:
         some, end = _next_queues(listing, places, after.queue)
@@ -238,7 +245,7 @@ def _next_jobs(
 def _next_in(listing: Listing, place: str, queue: str, after: Position, want: int) -> Query:
     """Return a query for the next jobs in one place that have the listed status."""
     low, high = -MAX_NUMBER, MAX_NUMBER
-    if place != QUEUED and listing.status == "ready":
+    if place not in (QUEUED, RETURNED) and listing.status == "ready":
         high = listing.now
     elif listing.status == "delayed":
         low = listing.now + 1

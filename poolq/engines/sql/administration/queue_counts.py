@@ -16,7 +16,13 @@ from poolq.engines.sql.limits import concurrent_slots
 from poolq.engines.sql.limits.holds import IS_HELD
 from poolq.engines.sql.limits.limit_overrides import OVERRIDES, read_overrides
 from poolq.engines.sql.limits.limit_windows import WindowName, window_name
-from poolq.engines.sql.location import CLAIMED_RANGE, PARKED_PREFIX, PARKED_RANGE, RELEASED_RANGE
+from poolq.engines.sql.location import (
+    CLAIMED_RANGE,
+    PARKED_PREFIX,
+    PARKED_RANGE,
+    RELEASED_RANGE,
+    RETURNED,
+)
 from poolq.engines.sql.queues.queue_discovery import queues_with_jobs
 from poolq.engines.sql.session import Query, Session, in_chunks
 from poolq.jobs.limits import Gate, HeldKey, Rule, Window, window_of
@@ -31,6 +37,7 @@ KNOWN_QUEUES = Query(f"""SELECT queue, paused FROM {{queues}} WHERE paused = 1
     UNION SELECT * FROM
         (SELECT queue, paused FROM {{queues}} ORDER BY used DESC LIMIT {MAX_EMPTY_QUEUES}) last""")
 READY_JOBS = "SELECT due_at FROM {jobs} WHERE place = '' AND queue = ?"
+RETURNED_JOBS = READY_JOBS.replace("place = ''", f"place = '{RETURNED}'")
 DUE_JOBS = "SELECT due_at FROM {jobs} WHERE place = 'd' AND queue = ? AND due_at <= {now}"
 DELAYED_JOBS = "SELECT due_at FROM {jobs} WHERE place = 'd' AND queue = ? AND due_at > {now}"
 FAILED_JOBS = "SELECT at FROM {failed} WHERE queue = ?"
@@ -88,13 +95,16 @@ def counts(session: Session) -> list[QueueCounts]:
     )
     over = Counter({to_text(queue): total(due) for queue, _, due in released.rows})
     paused = {to_text(queue): bool(is_paused) for queue, is_paused in known.rows}
-    held = in_ready, in_delayed, in_failed = queues_with_jobs(session.read, session.skips)
+    held = in_ready, in_returned, in_delayed, in_failed = queues_with_jobs(
+        session.read, session.skips
+    )
     asked = [(READY_JOBS, queue) for queue in in_ready]
+    asked += [(RETURNED_JOBS, queue) for queue in in_returned]
     asked += [(sql, queue) for sql in (DUE_JOBS, DELAYED_JOBS) for queue in in_delayed]
     asked += [(FAILED_JOBS, queue) for queue in in_failed]
     found = _counted(session, [Query(sql, (queue,)) for sql, queue in asked])
     many = Counter(dict(zip(asked, found, strict=True)))
-    ages = [one for one in asked if one[0] in (READY_JOBS, DUE_JOBS) and many[one]]
+    ages = [one for one in asked if one[0] not in (DELAYED_JOBS, FAILED_JOBS) and many[one]]
     old = session.read(*(Query(OLDEST_DUE % sql, (queue,)) for sql, queue in ages))
     oldest = Counter[str]()
     for (_, queue), result in zip(ages, old, strict=True):
@@ -104,7 +114,8 @@ def counts(session: Session) -> list[QueueCounts]:
     return [
         QueueCounts(
             queue,
-            ready=many[READY_JOBS, queue] + many[DUE_JOBS, queue] + over[queue],
+            ready=sum(many[sql, queue] for sql in (READY_JOBS, RETURNED_JOBS, DUE_JOBS))
+            + over[queue],
             delayed=many[DELAYED_JOBS, queue] + waits[queue] - over[queue],
             parked=parks[queue],
             running=runs[queue],

@@ -17,6 +17,7 @@ from poolq.engines.sql.location import (
     PARKED_PREFIX,
     QUEUED,
     RELEASED_PREFIX,
+    RETURNED,
     is_line,
     limit_at,
     worker_at,
@@ -39,13 +40,18 @@ SELECT_JOB = (
 FIND_JOB = SELECT_JOB + "WHERE id = ?"
 LOCATIONS = "SELECT id, place, queue, due_at, unique_key FROM {jobs} {by_id} WHERE id {in_list}"
 LOCK_LOCATIONS = LOCATIONS + " {lock}"
-MOVE_JOBS = "UPDATE {jobs} SET queue = ?, lasts = 0 WHERE id {in_list}"
-MOVE_PARKED = """UPDATE {jobs} SET queue = ?, place = '', lasts = 0, rules = NULL
+MOVE_JOBS = """UPDATE {jobs} SET queue = ?, lasts = 0
+    {returned:, place = CASE WHEN place = '' OR (place = 'd' AND due_at <= {now})
+        THEN 'b' ELSE place END}
+    WHERE id {in_list}"""
+MOVE_PARKED = """UPDATE {jobs} SET queue = ?, place = '{returned:b}', lasts = 0, rules = NULL
     WHERE id {in_list}"""
 LINES_LIMIT = "SELECT name, span, most FROM {lines} WHERE place = ? AND queue = ?"
 READY_JOBS = f"""SELECT id, due_at FROM {{jobs}} {{turn}} WHERE place = '' AND queue = ?
     AND due_at >= ? ORDER BY due_at, {{ordering:id}} LIMIT {MAX_CHANGED}"""
-DELAYED_JOBS = READY_JOBS.replace("place = ''", "place = 'd'")
+RETURNED_JOBS, DELAYED_JOBS = (
+    READY_JOBS.replace("place = ''", f"place = '{place}'") for place in (RETURNED, DELAYED)
+)
 JOBS_IN_LINES = f"""SELECT j.id, 0 FROM {{lines}} l
     JOIN {{jobs}} j {{turn}} ON j.place = l.place || '' AND j.queue = l.queue
     WHERE {{ordering:l.queue}} = ? AND j.due_at + 0 >= ? LIMIT {MAX_CHANGED}"""
@@ -79,7 +85,7 @@ def stored(row: Row) -> StoredJob:
     id_, queue, place, due, taken, now, expires_at, body, *state, tied = row
     place, due, taken = to_text(place), number(due), number(taken)
     worker = worker_at(place)
-    if place == QUEUED:
+    if place in (QUEUED, RETURNED):
         status, at = "ready", due
     elif place == DELAYED or place.startswith(RELEASED_PREFIX):
         was_due = due if place == DELAYED else taken
@@ -199,7 +205,7 @@ def purge(session: Session, queue: str) -> Iterator[int]:
     """Cancel the jobs that wait in a queue, first those in lines. After each transaction, yields
     how many jobs it has cancelled. Each search begins at the due time where the last one ended. At
     the head, it would skip all deleted jobs again, which InnoDB keeps in the index for a while."""
-    for sql in (JOBS_IN_LINES, READY_JOBS, DELAYED_JOBS):
+    for sql in (JOBS_IN_LINES, READY_JOBS, RETURNED_JOBS, DELAYED_JOBS):
         since = HEAD
         while True:
             rows = session.read(Query(sql, (queue, since)))[0].rows

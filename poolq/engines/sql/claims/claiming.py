@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain
 from operator import itemgetter
-from time import monotonic
 from typing import Any, NamedTuple
 
 import msgspec
@@ -18,14 +17,14 @@ from poolq.engines.sanitize import blob, is_invalid_state, number, state, to_tex
 from poolq.engines.sql import unique_keys
 from poolq.engines.sql.claims.cursors import Position, ScanCursors
 from poolq.engines.sql.limits.concurrent_slots import MARK_GATED, lock_first_lines
-from poolq.engines.sql.location import DELAYED, QUEUED, claimed_by
+from poolq.engines.sql.location import DELAYED, QUEUED, RETURNED, claimed_by
 
 from poolq.engines.sql.limits.granting import (  # isort: skip
     MAX_GRANTED, MAX_TRIED, RARE, RARE_COLUMN, SMALL_BODY, SMALL_BODY_BYTES, Grant, grant,
     read_rare, send_behind,
 )  # fmt: skip
 from poolq.engines.sql.limits.parking import DueLines, Line, bring_back
-from poolq.engines.sql.queues.queue_discovery import Floors, QueueState
+from poolq.engines.sql.queues.queue_discovery import BEGINNING, END, QueueState
 from poolq.engines.sql.queues.turns import Turns
 from poolq.engines.sql.queues.wakeups import ADD_QUEUE
 from poolq.engines.sql.session import Answers, Query, Row, Transaction, in_chunks
@@ -43,9 +42,16 @@ CLAIM_DUE = CLAIM_READY.replace(
     "place = '' AND queue = ?", "place = 'd' AND queue = ? AND due_at <= {now}"
 )
 CLAIM_DUE_AFTER = CLAIM_DUE.replace("queue = ?", AFTER)
-CLAIM_QUERIES = {QUEUED: (CLAIM_READY, CLAIM_READY_AFTER), DELAYED: (CLAIM_DUE, CLAIM_DUE_AFTER)}
+CLAIM_RETURNED, CLAIM_RETURNED_AFTER = (
+    sql.replace("place = ''", "place = 'b'") for sql in (CLAIM_READY, CLAIM_READY_AFTER)
+)
+CLAIM_QUERIES = {
+    QUEUED: (CLAIM_READY, CLAIM_READY_AFTER),
+    RETURNED: (CLAIM_RETURNED, CLAIM_RETURNED_AFTER),
+    DELAYED: (CLAIM_DUE, CLAIM_DUE_AFTER),
+}
 COUNT_READY = """SELECT COUNT(*) FROM
-    (SELECT id FROM {jobs} WHERE place = '' AND queue = ? LIMIT ?) found"""
+    (SELECT id FROM {jobs} WHERE place = '' AND queue = ? AND due_at >= ? LIMIT ?) found"""
 BODY_SIZES = "SELECT id, LENGTH(body) FROM {jobs} {by_id} WHERE id {in_list}"
 BODIES = "SELECT id, body FROM {jobs} {by_id} WHERE id {in_list}"
 
@@ -90,12 +96,12 @@ class StepContext(msgspec.Struct):
     whose lines were tried.
 
     `bytes_left`: how many more bytes of bodies may be claimed. `states`: the queues' states, as
-    this step has read them. `brought_back`: whether released jobs have returned. `served`: whether
-    jobs of a line were claimed, or jobs of its queue that were due earlier. `scan_ends`: the ranges
-    from which jobs were claimed, each with the position of the last one. `now`: the server's time.
-    `deploy`: the deploy of the worker's code. `replayed`: whether the request was a repetition, so
-    that no queue was examined. `from_heads`: whether the next ranges begin at the heads of queues,
-    because too few jobs were found after the positions of earlier claims."""
+    this step has read them. `served`: whether jobs of a line were claimed, or jobs of its queue
+    that were due earlier. `scan_ends`: the ranges from which jobs were claimed, each with the
+    position of the last one. `now`: the server's time. `deploy`: the deploy of the worker's code.
+    `replayed`: whether the request was a repetition, so that no queue was examined. `looked`:
+    whether the first states are those of a look (see `cursors.py`). `looks`: whether states must be
+    read again for one, because too few jobs were found."""
 
     worker: str
     request: int
@@ -111,13 +117,13 @@ class StepContext(msgspec.Struct):
     remaining: int = 0
     bytes_left: int = CLAIM_BYTES
     states: list[QueueState] = []
-    brought_back: bool = False
     served: bool = False
     scan_ends: list[tuple[ClaimRange, Position]] = []
     now: int = 0
     deploy: int = 0
     replayed: bool = False
-    from_heads: bool = False
+    looked: bool = False
+    looks: bool = False
 
     def __post_init__(self) -> None:
         self.remaining = self.want
@@ -164,18 +170,18 @@ class StepContext(msgspec.Struct):
         named = [queue] if self.queues is None else self.queues
         if not queue or not self.turns.lined.isdisjoint(named):
             return []
-        places = (QUEUED, DELAYED) if queue in self.turns.delayed else (QUEUED,)
-        return [self.range(queue, place) for place in places]
+        return self.ranges(queue, queue in self.turns.delayed)
 
-    def range(self, queue: str, place: str) -> ClaimRange:
-        """Return the range from which a claim reads."""
-        after = None if self.from_heads else self.cursors.of(queue, place)
-        return ClaimRange(queue, place, after)
-
-    def floors(self, queues: Sequence[str]) -> Floors | None:
-        """Return the due times from which on the states of these queues are read, or None if they
-        are read from the heads."""
-        return None if self.from_heads else self.cursors.floors(queues)
+    def ranges(
+        self, queue: str, is_delayed_due: bool, from_heads: bool = False
+    ) -> list[ClaimRange]:
+        """Return the ranges from which a claim of the queue's jobs reads."""
+        back = self.cursors.of(queue, RETURNED)
+        places = [QUEUED, *([DELAYED] if is_delayed_due else []), *([RETURNED] if back else [])]
+        return [
+            ClaimRange(queue, place, None if from_heads else self.cursors.of(queue, place))
+            for place in places
+        ]
 
 
 def body_and_state(body: object, kept: Sequence[object]) -> tuple[bytes, State]:
@@ -188,34 +194,49 @@ def claim_likely(
 ) -> bool:
     """Claim the jobs that the first round trip found. If other jobs of the queue may come before
     them, claim none and return False."""
-    rows = answers[0].rows
-    if len(ranges) > 1:
-        rows = _in_order(answers)
-    elif one.is_delayed_due:
+    if _may_miss(ctx, one, ranges):
         return False
+    rows = answers[0].rows if len(ranges) == 1 else _in_order(answers)
     behind = any(where.after for where in ranges)
-    if behind and len(rows) < ctx.remaining and ctx.cursors.may_look():
+    if behind and len(rows) < ctx.remaining and not ctx.looked and ctx.cursors.near.has_time():
         if not ctx.cursors.keeps:
             return False
-        ranges = [where._replace(after=None) for where in ranges]
-        began = monotonic()
-        answers = tx.run(*(where.query(ctx.remaining) for where in ranges))
-        ctx.cursors.looked(monotonic() - began)
-        rows = _in_order(answers)
-    rows = rows[: ctx.remaining]
+        ctx.cursors.forget()  # the next read of states is a look: at once, or in the next step
+        if not rows:
+            ctx.looks = True
+            return False
     if rows:
-        _mark_claimed(tx, ctx, ClaimedRows(one.queue, rows))
-        _note_ends(ctx, ranges, answers, rows)
+        asked = ctx.remaining
+        rows = _mark_claimed(tx, ctx, ClaimedRows(one.queue, rows))
+        _note_ends(ctx, ranges, answers, rows, asked)
     return True
 
 
-def _note_ends(ctx: StepContext, ranges: Ranges, answers: Answers, rows: Sequence[Row]) -> None:
-    """Note the last of the jobs that were claimed from each of these ranges of a queue."""
+def _may_miss(ctx: StepContext, one: QueueState, ranges: Ranges) -> bool:
+    """Return whether the queue has jobs before or beside these ranges, as its state shows."""
+    starts = {where.place: where.after for where in ranges}
+    if one.is_delayed_due and DELAYED not in starts:
+        return True
+    if one.returned is not None and RETURNED not in starts:
+        return True
+    firsts = {QUEUED: one.ready, DELAYED: one.delayed, RETURNED: one.returned}
+    return ctx.looked and any(
+        after is not None and (first := firsts[place]) is not None and first <= after[0]
+        for place, after in starts.items()
+    )
+
+
+def _note_ends(
+    ctx: StepContext, ranges: Ranges, answers: Answers, rows: Sequence[Row], asked: int
+) -> None:
+    """Note the last of the jobs that were claimed from each of these ranges of a queue, or, on
+    PostgreSQL, that all were claimed. `asked`: how many each range was asked for."""
     ids = {row[0] for row in rows} if len(ranges) > 1 else None
     for where, found in zip(ranges, answers, strict=True):
         mine = rows if ids is None else [row for row in found.rows if row[0] in ids]
         if mine:
-            ctx.scan_ends.append((where, (mine[-1][-1], mine[-1][0])))
+            is_end = ctx.cursors.keeps and len(mine) == len(found.rows) < asked
+            ctx.scan_ends.append((where, (END, "") if is_end else (mine[-1][-1], mine[-1][0])))
 
 
 def claim_from_lines(
@@ -227,8 +248,8 @@ def claim_from_lines(
     queue, wanted = one.queue, ctx.remaining
     if lines.released:
         due = bring_back(tx, queue, lines, wanted)
-        ctx.brought_back = due is not None
-        ctx.from_heads |= ctx.brought_back
+        if due is not None:
+            ctx.cursors.returned(queue, due)
         ready = min((at for at in (due, one.ready) if at is not None), default=None)
         one = one._replace(ready=ready)
     found = _take_slots(tx, ctx, one, lines)
@@ -293,7 +314,13 @@ def has_enough(tx: Transaction, ctx: StepContext, queues: Sequence[QueueState]) 
     busy = [one.queue for one in queues if one.has_jobs]
     if not busy:
         return False
-    found = tx.run(*(Query(COUNT_READY, (queue, ctx.remaining)) for queue in busy))
+    starts = [ctx.cursors.of(queue, QUEUED) if ctx.cursors.keeps else None for queue in busy]
+    found = tx.run(
+        *(
+            Query(COUNT_READY, (queue, start[0] if start else BEGINNING, ctx.remaining))
+            for queue, start in zip(busy, starts, strict=True)
+        )
+    )
     return sum(int(result.rows[0][0]) for result in found) >= ctx.remaining
 
 
@@ -301,21 +328,17 @@ def _claim_in_one_exchange(
     tx: Transaction, ctx: StepContext, queues: Sequence[QueueState], before: int | None
 ) -> None:
     behind = ctx.cursors.keeps  # otherwise, only the first claim of a step begins after a position
-    places = [(QUEUED, DELAYED) if one.is_delayed_due else (QUEUED,) for one in queues]
-    ranges = [
-        [ctx.range(one.queue, place) if behind else ClaimRange(one.queue, place) for place in some]
-        for one, some in zip(queues, places, strict=True)
-    ]
-    found = iter(tx.run(*(one.query(ctx.remaining) for some in ranges for one in some)))
+    ranges = [ctx.ranges(one.queue, one.is_delayed_due, from_heads=not behind) for one in queues]
+    asked = ctx.remaining
+    found = iter(tx.run(*(one.query(asked) for some in ranges for one in some)))
     for one, mine in zip(queues, ranges, strict=True):
         answers = [next(found) for _ in mine]
         rows = _in_order(answers) if len(answers) > 1 else answers[0].rows
         if before is not None:
             rows = [row for row in rows if number(row[-1]) < before]
-        rows = rows[: ctx.remaining]
-        _mark_claimed(tx, ctx, ClaimedRows(one.queue, rows))
+        rows = _mark_claimed(tx, ctx, ClaimedRows(one.queue, rows))
         if behind and rows:
-            _note_ends(ctx, mine, answers, rows)
+            _note_ends(ctx, mine, answers, rows, asked)
 
 
 def _in_order(found: Answers) -> list[Row]:
@@ -324,8 +347,9 @@ def _in_order(found: Answers) -> list[Row]:
     return sorted(rows, key=lambda row: (number(row[-1]), to_text(row[0])))
 
 
-def _mark_claimed(tx: Transaction, ctx: StepContext, found: ClaimedRows) -> None:
-    """Claim as many of these jobs as the step still wants, and as CLAIM_BYTES allows."""
+def _mark_claimed(tx: Transaction, ctx: StepContext, found: ClaimedRows) -> Sequence[Row]:
+    """Claim as many of these jobs as the step still wants, and as CLAIM_BYTES allows. Returns
+    them."""
     first = ctx.want - ctx.remaining
     rows, ctx.bytes_left = _with_bodies(tx, found.rows[: ctx.remaining], ctx.bytes_left)
     if rows:
@@ -338,6 +362,7 @@ def _mark_claimed(tx: Transaction, ctx: StepContext, found: ClaimedRows) -> None
             unique_keys.free(tx, tied, start=True)
     if ctx.bytes_left < 0:
         ctx.remaining = 0
+    return rows
 
 
 def _with_bodies(tx: Transaction, rows: Sequence[Row], room: int) -> tuple[Sequence[Row], int]:

@@ -60,7 +60,7 @@ IS_BEHIND = f""", (SELECT 1 FROM (SELECT due_at AS due, id AS first FROM {{jobs}
         ORDER BY due_at, {{ordering:id}} LIMIT 1) head, {{jobs}} c {{by_id}}
     WHERE c.id = ? AND {_BEFORE_IT})"""
 DELETE_JOBS = "DELETE FROM {jobs} WHERE id {in_list}"
-GIVE_BACK_JOBS = "UPDATE {jobs} SET place = '' WHERE id {in_list}"
+GIVE_BACK_JOBS = "UPDATE {jobs} SET place = '{returned:b}' WHERE id {in_list}"
 RELEASE_JOB = """UPDATE {jobs} SET place = ?, due_at = {now} + ?, lasts = 0,
     attempt = ?, crashes = ?, failing = ?, history = ? WHERE id = ?"""
 #: Also drops a slot that was reserved for the job.
@@ -117,7 +117,7 @@ def may_return_jobs(settlements: Iterable[Settlement]) -> bool:
 
 
 def may_return_to_heads(settlements: Iterable[Settlement]) -> bool:
-    """Return whether a settlement returns a job to where it was in its queue, or near there."""
+    """Return whether a settlement returns a job to its queue, where claims may have passed it."""
     return any(
         isinstance(one, (GiveBack, ReleaseUntil)) or (isinstance(one, Release) and one.delay <= 0)
         for _, one in settlements

@@ -58,7 +58,8 @@ def lock_worker(tx: Transaction, worker: str, *queries: Query) -> list[QueryResu
 def step(tx: Transaction, ctx: StepContext) -> Step:
     """Run a step. A replayed Step contains its claims; otherwise, `ctx.claims()` returns them."""
     ranges = ctx.first_ranges()
-    floors = ctx.floors(_first_named(ctx))
+    floors = ctx.cursors.floors(_first_named(ctx))
+    ctx.looked = ctx.cursors.keeps and (floors is None or floors.are_near)
     queries = _first_queries(ctx, ranges, floors)
     early = [] if may_return_jobs(ctx.settlements) else queries
     held = held_queries(ctx.worker, [one.claim.id for one in ctx.settlements])
@@ -183,7 +184,7 @@ def _claim_asking(tx: Transaction, ctx: StepContext) -> None:
 
 def _load(tx: Transaction, ctx: StepContext, queues: Sequence[str]) -> list[QueueState]:
     """Read the current states of these queues. Returns those of queues that are not paused."""
-    floors, began = ctx.floors(queues), monotonic()
+    floors, began = ctx.cursors.floors(queues), monotonic()
     states = {one.queue: one for one in load_states(tx.run, queues, floors)}
     ctx.cursors.saw(list(states.values()), floors, ctx.now, monotonic() - began)
     armed = {one.queue for one in ctx.states}
@@ -224,7 +225,7 @@ def _claim_in_order(
     locked = {first: read_due_lines(answers[1])} if first in ctx.turns.lined and states else {}
     rest = names[1:] if ctx.claimed else names
     freed = ctx.settlements and any(one.slot is not None for one in states.values())
-    if ctx.from_heads or len(ctx.states) < len(names) or not states or (freed and not lines):
+    if ctx.looks or len(ctx.states) < len(names) or not states or (freed and not lines):
         order = _load(tx, ctx, rest)
     else:
         order = [states[name] for name in rest if name in states]
@@ -279,21 +280,22 @@ def _claim_in_turn(
         # claimed, the loop below serves this queue again.
         if ctx.claimed or (served and not ctx.settlements):
             seen.add(first)
+    again = [first] if first in states and (ctx.looks or states[first].is_due) else []
     while True:
         if looks:
             began = monotonic()
             found = look(tx.run, ctx.skips, ctx.turns.end, MAX_LOOKED)
             took = monotonic() - began
             ctx.turns = ctx.turns.looked(found, took)
-            ctx.cursors.looked(took)
-        order = [name for name in ctx.turns.names if name not in seen]
+            ctx.cursors.queues.spend(took)
+        order = [name for name in dict.fromkeys([*again, *ctx.turns.names]) if name not in seen]
         order = order[: ctx.remaining + MAX_EXTRA_QUEUES]
         if ctx.remaining and order:
             seen.update(order)
             _serve_in_turn(tx, ctx, _load(tx, ctx, order), locked)
         # If nothing was found, look at all queues, part by part.
         more = not looks or (ctx.turns.end and not ctx.claimed)
-        if not ctx.remaining or ctx.served or not more or not ctx.cursors.may_look():
+        if not ctx.remaining or ctx.served or not more or not ctx.cursors.queues.has_time():
             return
         looks = True
 

@@ -56,7 +56,7 @@ RELEASED_NOW = """SELECT taken, id FROM {jobs} WHERE place = ? AND queue = ? AND
     ORDER BY due_at, {ordering:id} LIMIT ?"""
 #: Jobs that would wait longer than the window, because the clock went back.
 RELEASED_AHEAD = RELEASED_NOW.replace("due_at <= ?", "due_at > ?")
-BRING_BACK = "UPDATE {jobs} SET place = '', due_at = taken WHERE id {in_list}"
+BRING_BACK = "UPDATE {jobs} SET place = '{returned:b}', due_at = taken WHERE id {in_list}"
 FIRST_RELEASED = """SELECT due_at FROM {jobs} WHERE place = ? AND queue = ?
     ORDER BY due_at LIMIT 1"""
 MOVE_JOB = "UPDATE {jobs} SET place = ? WHERE id = ?"

@@ -30,6 +30,7 @@ IDLE_QUEUES = f"""SELECT queue FROM {{queues}} WHERE used < {{now}} - ? AND paus
 #: The queues that hold jobs other than running ones.
 QUEUES_WITH_JOBS = """SELECT q.queue FROM {queues} q WHERE q.queue {in_list} AND (
     EXISTS (SELECT 1 FROM {jobs} j WHERE j.place = '' AND j.queue = q.queue)
+    {returned:OR EXISTS (SELECT 1 FROM {jobs} j WHERE j.place = 'b' AND j.queue = q.queue)}
     OR EXISTS (SELECT 1 FROM {jobs} j WHERE j.place = 'd' AND j.queue = q.queue)
     OR EXISTS (SELECT 1 FROM {lines} l WHERE {ordering:l.queue} = q.queue)
     OR EXISTS (SELECT 1 FROM {failed} f WHERE f.queue = q.queue))"""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from poolq.engines.sanitize import number, optional_number, to_text
 from poolq.engines.sql.limits.concurrent_slots import IS_DUE
-from poolq.engines.sql.location import DELAYED, GATE_SLOT, QUEUED
+from poolq.engines.sql.location import DELAYED, GATE_SLOT, QUEUED, RETURNED
 from poolq.engines.sql.session import Query, QueryResult, in_chunks
 
 from poolq.engines.sql.queues.skip_scan import (  # isort: skip
@@ -24,8 +24,8 @@ MAX_WAITED_QUEUES = MAX_LOOKED = 500
 #: How many slots are made void at a time.
 MAX_VOID = 100
 
-FIRST_READY, FIRST_DELAYED, FIRST_SLOT = (
-    first_due(place, "q.queue") for place in (QUEUED, DELAYED, LINES)
+FIRST_READY, FIRST_RETURNED, FIRST_DELAYED, FIRST_SLOT = (
+    first_due(place, "q.queue") for place in (QUEUED, RETURNED, DELAYED, LINES)
 )
 #: The first line of a gate that has room. This skips lines of full gates, each of which has as many
 #: claims as it allows.
@@ -38,11 +38,13 @@ VOID_LINES = f"""SELECT l.place, l.queue FROM {{lines}} l {{line:since}} WHERE {
     ORDER BY l.since LIMIT {MAX_VOID}"""
 VOID_SLOT = """UPDATE {lines} SET slot = 0, since = 0
     WHERE place = ? AND queue = ? AND since + 0 > {now} AND slot + 0 > 0"""
-_STATE = f"""{{now}}, {FIRST_SLOT}, {FIRST_DELAYED}, {FIRST_READY}, {FIRST_GATE},
-    {HAS_VOID_SLOT}"""
-#: The same, if there are certainly no delayed jobs and no ready jobs before these due times.
-_STATE_FROM = _STATE.replace(FIRST_DELAYED, first_due(DELAYED, "q.queue", since="?")).replace(
-    FIRST_READY, first_due(QUEUED, "q.queue", since="?")
+_STATE = f"""{{now}}, {FIRST_SLOT}, {FIRST_DELAYED}, {FIRST_READY},
+    COALESCE({{returned:{FIRST_RETURNED}, }}NULL, NULL), {FIRST_GATE}, {HAS_VOID_SLOT}"""
+#: The same, of jobs that are due from these times on.
+_STATE_FROM = (
+    _STATE.replace(FIRST_DELAYED, first_due(DELAYED, "q.queue", since="?"))
+    .replace(FIRST_READY, first_due(QUEUED, "q.queue", since="?"))
+    .replace(FIRST_RETURNED, first_due(RETURNED, "q.queue", since="?"))
 )
 #: The wake-up token.
 ARMED_AND_SEEN = "q.armed, q.seen"
@@ -61,9 +63,10 @@ CLOCK_AND_PAUSED = f"""SELECT '', {{now}}, CASE WHEN {HAS_VOID_SLOT} THEN 1 ELSE
 
 class QueueState(NamedTuple):
     """A queue's state. Times are in microseconds since the epoch, or None. `slot`: the earliest
-    slot of its lines. `delayed`: when the first delayed job is due. `ready`: when the first ready
-    job was due. `gate`: the line of a gate that has room. `void`: whether some queue has a slot
-    from before the clock went back. `known`: whether the queue has a row."""
+    slot of its lines. `delayed`: when the first delayed job is due. `ready`, `returned`: when the
+    first ready job was due, and the first that has returned to a place of its own. `gate`: the line
+    of a gate that has room. `void`: whether some queue has a slot from before the clock went back.
+    `known`: whether the queue has a row."""
 
     queue: str
     paused: bool
@@ -73,6 +76,7 @@ class QueueState(NamedTuple):
     slot: int | None = None
     delayed: int | None = None
     ready: int | None = None
+    returned: int | None = None
     gate: str | None = None
     void: bool = False
     known: bool = True
@@ -96,7 +100,8 @@ class QueueState(NamedTuple):
     def oldest(self) -> int | None:
         """Return since when a job outside the lines can be claimed, or None."""
         due = self.delayed if self.is_delayed_due else None
-        return min((at for at in (self.ready, due) if at is not None), default=None)
+        firsts = (self.ready, self.returned, due)
+        return min((at for at in firsts if at is not None), default=None)
 
     @property
     def has_slot(self) -> bool:
@@ -109,11 +114,22 @@ class QueueState(NamedTuple):
         return not self.paused and (self.has_jobs or self.has_slot)
 
 
+#: Due times before and after all others.
+BEGINNING, END = -(2**63), 2**62
+
+
 class Floors(NamedTuple):
-    """Due times before which some queues have no delayed jobs, and no ready jobs."""
+    """Due times from which on the states of some queues are read: their delayed jobs, their ready
+    jobs, and those that have returned."""
 
     delayed: int
     ready: int
+    returned: int
+
+    @property
+    def are_near(self) -> bool:
+        """Return whether the read is a look, which finds all jobs that have returned."""
+        return self.returned == BEGINNING
 
 
 class Look(NamedTuple):
@@ -163,14 +179,19 @@ def look(read: QueryRunner, skips: bool, after: str | bytes = "", enough: int = 
     """Find the queues that have jobs or lines. If `enough` is not 0, the search begins after the
     name `after`, and may stop after that many queues of each kind."""
     (state,), found = scan(
-        read, (QUEUED, DELAYED, LINES), skips, Query(CLOCK_AND_PAUSED), after=after, enough=enough
+        read,
+        (QUEUED, RETURNED, DELAYED, LINES),
+        skips,
+        Query(CLOCK_AND_PAUSED),
+        after=after,
+        enough=enough,
     )
     (_, now, void), *paused = state.rows
     if void:
         void_slots(read)
     closed = {to_text(queue) for queue, *_ in paused}
     end = min((one.end for one in found if one.end), default="")  # all scans have come this far
-    ready, delayed, slots = (
+    ready, returned, delayed, slots = (
         {
             name: due
             for name, due in one.queues
@@ -178,12 +199,13 @@ def look(read: QueryRunner, skips: bool, after: str | bytes = "", enough: int = 
         }
         for one in found
     )
-    return Look(list(ready), delayed, slots, number(now), end, closed)
+    return Look([*ready, *returned], delayed, slots, number(now), end, closed)
 
 
 def queues_with_jobs(read: QueryRunner, skips: bool) -> list[set[str]]:
-    """Return the queues with ready, delayed and failed jobs, as three sets. Some may be paused."""
-    _, found = scan(read, (QUEUED, DELAYED, FAILED), skips)
+    """Return the queues with ready jobs, with ready jobs that have returned, with delayed and with
+    failed jobs, as four sets. Some may be paused."""
+    _, found = scan(read, (QUEUED, RETURNED, DELAYED, FAILED), skips)
     return [{name for name, _ in one.queues} for one in found]
 
 

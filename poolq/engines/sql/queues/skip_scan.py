@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from poolq.engines.sanitize import number, to_text
-from poolq.engines.sql.location import DELAYED, QUEUED
+from poolq.engines.sql.location import DELAYED, QUEUED, RETURNED
 from poolq.engines.sql.session import Query, QueryResult
 
 #: MAX_QUEUES_PER_PAGE: how many queues a recursive statement finds at most. MAX_HOPS: how many hops
@@ -38,7 +38,7 @@ _SOURCES = {
         place: _Source(
             f"{{jobs}} f {{turn}} WHERE f.place = '{place}' AND", "f.due_at", "f.place, f.queue"
         )
-        for place in (QUEUED, DELAYED)
+        for place in (QUEUED, RETURNED, DELAYED)
     },
     LINES: _Source(
         "{lines} f {line:slot} WHERE", "f.slot", "{ordering:f.queue}", "{ordering:f.queue}"

@@ -1,0 +1,179 @@
+"""While somebody holds a snapshot open, PostgreSQL keeps what is done. Claims that begin after it
+still find jobs that lie before it, and no statement reads it all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from poolq.engines.base import CLAIM_BYTES, Push, QueueCounts, Settlement
+from poolq.engines.postgresql import PostgreSQLEngine
+from poolq.engines.postgresql import engine as engine_module
+from poolq.engines.sql.claims import cursors
+from poolq.engines.sql.claims.cursors import Budget
+from poolq.engines.sql.location import DELAYED, QUEUED
+from poolq.engines.sql.queues import turns
+from poolq.engines.sql.session import Query
+from poolq.jobs.limits import Rule
+from poolq.jobs.message import State
+from poolq.jobs.outcomes import ACK, GIVE_BACK, ReleaseUntil
+from tests.contract.conftest import OpenEngine
+from tests.contract.helpers import (
+    HOUR,
+    MS,
+    SECOND,
+    Worker,
+    count_of,
+    named,
+    new_id,
+    push,
+    wait_for,
+)  # fmt: skip
+from tests.contract.test_sql_bounds import examined
+from tests.support.by_hand import rows
+from tests.support.postgresql import PostgreSQL
+
+#: How many jobs are done before each test, and what a statement may read.
+DONE, FEW = 3000, 300
+FOR_MINUTES = 600.0
+RULE = Rule("k", 10, SECOND)
+LATE = """INSERT INTO {jobs} (id, place, queue, due_at, history, body)
+    VALUES (?, ?, 'q', {now} - ?, {no_bytes}, ?)"""
+
+
+class Never(Budget):
+    """No look is allowed."""
+
+    def has_time(self) -> bool:
+        return False
+
+
+@pytest.fixture
+def elsewhere(
+    postgresql_server: PostgreSQL,
+    namespace: str,
+    opened: OpenEngine,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[PostgreSQLEngine]:
+    """Another process. Looks are made by each step that may make one, but not from 10 s ago, when
+    nothing was done yet."""
+    monkeypatch.setattr(cursors, "NEAR", 0)
+    monkeypatch.setattr(engine_module, "CURSOR_LIFETIME", 0)
+    monkeypatch.setattr(turns, "LOOK_INTERVAL", FOR_MINUTES)
+    engine = opened(postgresql_server.url, namespace, migrate=True)
+    assert isinstance(engine, PostgreSQLEngine)
+    with postgresql_server.connect() as raw:
+        raw.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        raw.execute("SELECT 1 FROM pg_class LIMIT 1")
+        yield engine
+
+
+@pytest.fixture
+def worker(elsewhere: PostgreSQLEngine, opened: OpenEngine) -> Worker:
+    """One whose process may not look from the head."""
+    engine = opened(elsewhere.url, elsewhere.namespace)
+    assert isinstance(engine, PostgreSQLEngine)
+    engine._cursors.heads = engine._cursors.queues = Never(1)
+    return Worker(engine)
+
+
+def do_many(worker: Worker) -> None:
+    push(worker.engine, *["done"] * DONE)
+    done: list[Settlement] = []
+    while claims := worker.step(*done, want=100).claims:
+        done = [Settlement(claim, ACK) for claim in claims]
+
+
+def finds(worker: Worker) -> list[str]:
+    """What the worker claims, with statements that read few rows."""
+    with examined(worker.engine) as costs:  # type: ignore[arg-type]
+        found = named(worker.claim(5))
+    assert {sql: cost for sql, cost in costs.items() if cost > FEW} == {}
+    return found
+
+
+@pytest.mark.parametrize("how", ["given back", "recovered", "released", "moved", "moved when due"])
+@pytest.mark.parametrize("queues", [["q"], None], ids=str)
+def test_a_job_that_has_returned_is_claimed_at_once(
+    elsewhere: PostgreSQLEngine, worker: Worker, how: str, queues: list[str] | None
+) -> None:
+    """It keeps its due time, and so lies before all that is done."""
+    worker.queues = queues
+    holder = Worker(elsewhere, "w2", queues=["other"] if "moved" in how else ["q"])
+    (old,) = push(elsewhere, "old", queue=holder.queues[0], delay=int(how == "moved when due"))  # type: ignore[index]
+    claim = None if "moved" in how else holder.claim()[0]
+    elsewhere.pause("other")
+    do_many(worker)
+    if claim is None:
+        elsewhere.move([old], "q")
+    elif how == "recovered":
+        elsewhere.recover("w2", None)
+    elif how == "given back":
+        holder.end(claim, GIVE_BACK)
+    else:
+        moment = elsewhere.now() + 100 * MS
+        holder.end(claim, ReleaseUntil(moment, State(1), RULE))
+        wait_for(elsewhere, moment)
+    assert count_of(elsewhere) == QueueCounts("q", ready=1)
+    assert elsewhere.page("ready").jobs[0].id == old
+    assert finds(worker) == ["old"]
+    assert finds(worker) == []
+
+
+def test_jobs_that_have_returned_come_in_their_order(
+    elsewhere: PostgreSQLEngine, worker: Worker
+) -> None:
+    holder = Worker(elsewhere, "w2")
+    names = [f"{number:03}" for number in range(250)]
+    push(elsewhere, *names)
+    claims = holder.claim(len(names))
+    do_many(worker)
+    for claim in claims[::-1]:
+        holder.end(claim, GIVE_BACK)
+    wait_for(elsewhere, elsewhere.now() + MS)
+    push(elsewhere, "last")
+    found = []
+    while claimed := worker.claim(20):
+        found += named(claimed)
+    assert found == [*names, "last"]
+    assert rows(elsewhere, "SELECT DISTINCT place FROM {jobs}") == [("w:w1",)]
+
+
+@pytest.mark.parametrize("place", [QUEUED, DELAYED])
+def test_a_job_that_was_committed_seconds_later_is_found(
+    worker: Worker, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by a push or a retry while the server's disk was busy."""
+    monkeypatch.setattr(cursors, "NEAR", 10 * SECOND)
+    do_many(worker)
+    push(worker.engine, "next", delay=1)
+    late = Query(LATE, (new_id(), place, 3 * SECOND, b"late"))
+    worker.engine.session.change(late)  # type: ignore[attr-defined]
+    wait_for(worker.engine, worker.engine.now())
+    assert named(worker.claim(5)) == ["late", "next"]
+
+
+def test_a_job_that_was_committed_much_later_is_found_by_a_look_from_the_head(
+    worker: Worker,
+) -> None:
+    do_many(worker)
+    late = Query(LATE, (new_id(), QUEUED, HOUR, b"late"))
+    worker.engine.session.change(late)  # type: ignore[attr-defined]
+    assert finds(worker) == []
+    worker.engine._cursors.heads = Budget(0)  # type: ignore[attr-defined]
+    assert named(worker.claim(5)) == ["late"]
+    worker.engine._cursors.heads = Never(1)  # type: ignore[attr-defined]
+    push(worker.engine, "next")
+    assert finds(worker) == ["next"], "claims begin again where they were"
+
+
+def test_a_job_that_was_too_big_for_a_step_is_claimed_by_the_next(
+    elsewhere: PostgreSQLEngine, worker: Worker
+) -> None:
+    worker.engine._cursors.near = Never(1)  # type: ignore[attr-defined]
+    push(elsewhere, "first")
+    assert named(worker.claim()) == ["first"]
+    elsewhere.push([Push(new_id(), "q", bytes([n]) * (CLAIM_BYTES // 2 + 1)) for n in range(3)])
+    claims = worker.claim(3), worker.claim(3)
+    assert [[claim.body[0] for claim in some] for some in claims] == [[0, 1], [2]]
