@@ -14,7 +14,8 @@ reads of states from further back, and move the positions back to what they find
 - From NEAR microseconds ago, which finds what short transactions have stored, and all jobs that
   have returned (`location.RETURNED`).
 
-Each kind of look may take only a `share` of the time. A look takes the place of another read.
+Each kind of look, and those over all queues, may take only a share of the time. A look takes the
+place of another read of states.
 """
 
 from collections.abc import Iterable, Sequence
@@ -55,12 +56,13 @@ class Budget:
 
 class ScanCursors:
     """See the module's head. `keeps`: whether claims always begin after a position. `heads`,
-    `near`, `queues`: the budgets of looks from heads, from near positions, and over all queues."""
+    `near`, `queues`: the budgets of looks from heads, of near looks, and of looks over all queues.
+    `share`: what the first and the last may take together; 0 if they may take any time."""
 
     def __init__(self, fresh: float, share: float = 0.0) -> None:
         self._fresh = fresh
         self.keeps = share > 0
-        self.heads, self.near, self.queues = Budget(share / 2), Budget(share / 4), Budget(share / 4)
+        self.heads, self.near, self.queues = (Budget(share / 2) for _ in range(3))
         self._known: dict[tuple[str, str], tuple[Position, float]] = {}
         self._looked: dict[str, float] = {}  # when there was a look at each queue
         self._clock = 0.0  # what to add to the monotonic clock for the server's, in microseconds

@@ -265,7 +265,8 @@ def _claim_in_turn(
 ) -> None:
     """Claim from all queues in turn (see `turns.py`). `states`: that of the queue that was read
     first. A queue that has been noticed since then comes before it."""
-    first, looks = next(iter(states), ""), monotonic() >= ctx.turns.until
+    first, may_look = next(iter(states), ""), ctx.cursors.queues.has_time
+    looks = monotonic() >= ctx.turns.until and may_look()
     seen = set[str]()
     locked = {first: read_due_lines(answers[1])} if states and not ranges else {}
     if states:
@@ -295,7 +296,7 @@ def _claim_in_turn(
             _serve_in_turn(tx, ctx, _load(tx, ctx, order), locked)
         # If nothing was found, look at all queues, part by part.
         more = not looks or (ctx.turns.end and not ctx.claimed)
-        if not ctx.remaining or ctx.served or not more or not ctx.cursors.queues.has_time():
+        if not ctx.remaining or ctx.served or not more or not may_look():
             return
         looks = True
 
