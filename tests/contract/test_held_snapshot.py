@@ -9,7 +9,7 @@ import pytest
 
 from poolq.engines.base import CLAIM_BYTES, Push, QueueCounts, Settlement
 from poolq.engines.postgresql import PostgreSQLEngine
-from poolq.engines.postgresql import engine as engine_module
+from poolq.engines.sql import servers
 from poolq.engines.sql.claims import cursors
 from poolq.engines.sql.claims.cursors import Budget
 from poolq.engines.sql.location import DELAYED, QUEUED
@@ -59,7 +59,7 @@ def elsewhere(
     """Another process. Looks are made by each step that may make one, but not from 10 s ago, when
     nothing was done yet."""
     monkeypatch.setattr(cursors, "NEAR", 0)
-    monkeypatch.setattr(engine_module, "CURSOR_LIFETIME", 0)
+    monkeypatch.setattr(servers, "CURSOR_LIFETIME", 0)
     monkeypatch.setattr(turns, "LOOK_INTERVAL", FOR_MINUTES)
     engine = opened(postgresql_server.url, namespace, migrate=True)
     assert isinstance(engine, PostgreSQLEngine)
@@ -74,7 +74,7 @@ def worker(elsewhere: PostgreSQLEngine, opened: OpenEngine) -> Worker:
     """One whose process may not look from the head."""
     engine = opened(elsewhere.url, elsewhere.namespace)
     assert isinstance(engine, PostgreSQLEngine)
-    engine._cursors.heads = engine._cursors.queues = Never(1)
+    engine._cursors.heads = Never(1)
     return Worker(engine)
 
 
@@ -83,6 +83,7 @@ def do_many(worker: Worker) -> None:
     done: list[Settlement] = []
     while claims := worker.step(*done, want=100).claims:
         done = [Settlement(claim, ACK) for claim in claims]
+    worker.engine._cursors.queues = Never(1)  # type: ignore[attr-defined]
 
 
 def finds(worker: Worker) -> list[str]:

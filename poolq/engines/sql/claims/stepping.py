@@ -281,7 +281,7 @@ def _claim_in_turn(
         # claimed, the loop below serves this queue again.
         if ctx.claimed or (served and not ctx.settlements):
             seen.add(first)
-    again = [first] if first in states and (ctx.looks or states[first].is_due) else []
+    again = [first] if states and (ctx.looks or states[first].is_due) else []
     while True:
         if looks:
             began = monotonic()
