@@ -9,9 +9,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from poolq.jobs.message import decode
 from tests.docs.markdown import blocks, read
 from tests.support.cli import environment
 from tests.support.project import Project
@@ -119,13 +121,52 @@ def test_the_tour_works(make: Project) -> None:
     assert [one.name for one in make.engine.schedules.all()] == ["jobs:report"]
 
 
+def share(project: Project) -> Path:
+    """Let the page's file be the engine's, whose tables are made."""
+    database = Path(project.url.removeprefix("sqlite:///"))
+    (project.folder / "poolq.db").symlink_to(database)
+    project.engine.counts()
+    return database
+
+
+def payloads(project: Project) -> list[object]:
+    return [decode(one.body).payload for one in project.engine.page("ready").jobs]
+
+
 def test_the_transactions_of_the_tour_store_their_jobs(make: Project) -> None:
     write(make, "guide.md")
-    database = Path(make.url.removeprefix("sqlite:///"))
-    (make.folder / "poolq.db").symlink_to(database)
-    make.engine.counts()  # makes the tables
-    with closing(sqlite3.connect(database)) as raw:
-        raw.execute("CREATE TABLE orders (number INTEGER, paid INTEGER)")
+    with closing(sqlite3.connect(share(make))) as raw:
         run(make, "orders.py")
-        assert raw.execute("SELECT number, paid FROM orders").fetchall() == [(12, 1)]
-    assert [one.ready for one in make.engine.counts()] == [2]
+        assert raw.execute("SELECT id, is_paid FROM orders").fetchall() == [(1, 1)]
+    assert payloads(make) == 2 * [{"to": "ann@example.com", "order": 1}]
+
+
+SHOP = """
+from fastapi.testclient import TestClient
+from shop import Base, app, engine
+Base.metadata.create_all(engine)
+client = TestClient(app, raise_server_exceptions=False)
+for way in ("route", "async", "dependency"):
+    answers = client.post(f"/{way}?to={way}"), client.post(f"/{way}?to={way}")
+    assert [one.status_code for one in answers] == [200, 500], [one.text for one in answers]
+"""
+
+
+def test_each_way_of_a_transaction_in_fastapi_stores_both_or_neither(make: Project) -> None:
+    """The second call breaks the table's primary key."""
+    write(make, "web.md")
+    with closing(sqlite3.connect(share(make))) as raw:
+        run(make, "-c", SHOP)
+        mails = [{"to": mail} for (mail,) in raw.execute("SELECT mail FROM users ORDER BY rowid")]
+    assert mails == payloads(make) == [{"to": "route"}, {"to": "async"}, {"to": "dependency"}]
+
+
+def test_alembic_is_told_to_leave_the_tables_alone(make: Project) -> None:
+    env: dict[str, Any] = {}
+    exec(files("web.md")["env.py"].replace("poolq_", f"{make.namespace}_"), env)
+    with closing(sqlite3.connect(share(make))) as raw:
+        raw.execute("CREATE TABLE orders (n)")
+        tables = raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+    assert len(tables) > 10
+    own = [name for (name,) in tables if env["include_name"](name, "table", {})]
+    assert [name for name in own if not name.startswith("sqlite_")] == ["orders"]

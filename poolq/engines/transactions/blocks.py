@@ -18,9 +18,9 @@ class within(Block):  # noqa: N801  # it reads as a word: with poolq.within(sess
 
     `connection`: one of sqlite3, PyMySQL or psycopg; a Session or Connection of SQLAlchemy; one of
     Django, or its alias. It has the database in which poolq's engine stores. The jobs are committed
-    or rolled back with the transaction, which stays yours. `notify`: see docs/guide.md. Raises
-    TransactionError, also at a dispatch, and EngineUnavailable; a dispatch that fails raises what
-    your connection raises. Unique jobs are refused.
+    or rolled back with the transaction, which stays yours. `notify`: see docs/reference.md.
+    Raises TransactionError, also at a dispatch, and EngineUnavailable; a dispatch that fails raises
+    what your connection raises. Unique jobs are refused.
     """
 
     def __init__(self, connection: Any, *, notify: bool = True) -> None:
@@ -33,7 +33,7 @@ class within(Block):  # noqa: N801  # it reads as a word: with poolq.within(sess
             if push.unique:
                 raise TransactionError(
                     f"job {decode(push.body).job} is unique, and other dispatches would wait for"
-                    " its key until your commit: use poolq.after_commit"
+                    " its key until your commit: use poolq.after_commit, or dispatch it after that"
                 )
         self._store(pushes)
 
