@@ -19,6 +19,7 @@
      │    │    ├── StoreMissing SQLite's file does not exist yet              exit 69
      │    │    └── EngineFull   the engine has no memory for new jobs         exit 69
      │    ├── SchemaError       the tables are missing, older or newer             exit 78
+     │    ├── RightMissing      the server does not allow this to poolq's user     exit 78
      │    └── Fenced            this worker is no longer registered
      └── JobError               why a job failed; stored with the job
           ├── JobFailed         self.fail(reason), or an error in another process
@@ -141,6 +142,12 @@ class EngineFull(EngineUnavailable):
 
 class SchemaError(EngineError):
     """The tables are missing, or the store's version is not the one that the code needs."""
+
+    exit_code = 78
+
+
+class RightMissing(EngineError):
+    """The user of the server lacks a right, which the message names."""
 
     exit_code = 78
 

@@ -76,5 +76,5 @@ def test_a_plain_dispatch(cursor: Cursor, producer: str, lacking: tuple[str, str
 
 def test_the_page_names_these_rights() -> None:
     text = PAGE.read_text("utf-8")
-    assert "`SELECT` on `poolq_schema`, `INSERT` on `poolq_jobs`" in text
-    assert "also `SELECT, INSERT, UPDATE` on `poolq_queues`" in text
+    assert "| SELECT on schema; INSERT on jobs |" in text
+    assert "| also SELECT, INSERT, UPDATE on queues |" in text

@@ -16,7 +16,8 @@ import poolq
 from poolq.engines.base import Push
 from poolq.engines.postgresql import PostgreSQLEngine
 from poolq.engines.schedule_store import NewSchedule
-from poolq.errors import EngineError
+from poolq.engines.sql.rights import KINDS
+from poolq.errors import EngineError, RightMissing
 from poolq.jobs.limits import Rule
 from poolq.jobs.outcomes import HoldKey, Park
 from tests.contract.helpers import (
@@ -32,6 +33,7 @@ from tests.contract.helpers import (
     tied,
     wait_for,
 )
+from tests.support.layers import LAYERS
 from tests.support.postgresql import PostgreSQL
 from tests.support.producing import MODULE, produce_to
 
@@ -58,11 +60,9 @@ class Shop(NamedTuple):
     def granted(self, *uses: str) -> list[tuple[str, str]]:
         """Grant what is printed for these uses, and nothing else. Returns the rights, one by one,
         each with what it is on."""
-        text = self.owned.schema.grants(self.role, "a pool" not in uses)
-        first, *parts = re.split("\n?-- for ", text)
-        parts = [part for part in parts if part.splitlines()[0] in uses]
-        assert len(parts) == len(uses)
-        lines = "\n".join([first, *parts])
+        kinds = [kind for kind, use in KINDS.items() if use in uses]
+        lines = self.owned.schema.grants(self.role, None if "a pool" in uses else kinds)
+        assert re.findall("-- for (.*)", lines) == list(uses)
         self.run(*LINE.findall(lines))
         return [
             (right, what)
@@ -75,6 +75,7 @@ class Shop(NamedTuple):
         said: list[str] = []
         while (error := self.refusal(acts)) is not None:
             assert "\n" not in str(error)
+            assert isinstance(error, RightMissing)
             found = LINE.search(str(error))
             assert found, error
             assert found[0] not in said, "it has helped"
@@ -92,6 +93,7 @@ class Shop(NamedTuple):
         return None
 
 
+WITHIN = [("INSERT", "jobs"), ("SELECT", "schema"), ("SELECT", "waiting")]
 Act = Callable[[PostgreSQLEngine, Shop], object]
 
 
@@ -184,6 +186,34 @@ def test_within_needs_no_right_on_queues(shop: Shop, monkeypatch: pytest.MonkeyP
             with pytest.raises((poolq.PoolqError, psycopg.Error), match="permission denied"):
                 dispatch()
             shop.run(f"GRANT {right} ON {what} TO {shop.role}")
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_an_error_in_a_transaction_names_the_grant(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, layer: str
+) -> None:
+    """For the role of the connection, which is not the engine's."""
+
+    def dispatch() -> None:
+        with closing(LAYERS[layer](shop.url.partition("?")[0])) as opened:
+            opened.begin()
+            try:
+                with poolq.within(opened.given):
+                    poolq.dispatch("jobs:A", queue="q")
+            finally:
+                opened.rollback()
+
+    monkeypatch.setattr(MODULE, "_chosen", produce_to(shop.owned))  # type: ignore[arg-type]  # any
+    shop.granted("all jobs")
+    for what in ("USAGE ON SCHEMA shop", *(f"{right} ON shop.poolq_{on}" for right, on in WITHIN)):
+        shop.run(f"REVOKE {what} FROM {shop.role}")
+        with pytest.raises(Exception, match="permission denied") as caught:
+            dispatch()
+        text = "\n".join([str(caught.value), *getattr(caught.value, "__notes__", ())])
+        line = text.rpartition("; ")[2]
+        assert line.replace('"', "") == f"GRANT {what} TO {shop.role};"
+        shop.run(line)
+        dispatch()
 
 
 def work(engine: PostgreSQLEngine, shop: Shop) -> None:

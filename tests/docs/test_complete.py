@@ -21,6 +21,8 @@ from poolq.cli.main import poolq as root
 from poolq.cli.stored import records
 from poolq.config import Config, engine_urls, open_engine, settings
 from poolq.engines.base import StoredJob
+from poolq.engines.mysql.schema import MySQLSchema
+from poolq.engines.postgresql.schema import PostgreSQLSchema
 from poolq.jobs import limits, message
 from poolq.jobs.message import State
 from poolq.jobs.options import OPTIONS
@@ -198,3 +200,9 @@ def test_the_grafana_dashboard_asks_for_all_there_is() -> None:
     there = {f"{name}{ends[kind]}" for name, (kind, *_) in METRICS.items()}
     assert used == there
     assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"])
+
+
+def test_the_versions_of_tables_are_those_of_the_engines() -> None:
+    made = [MySQLSchema.number, PostgreSQLSchema.number]
+    assert findall(r"schema version (\d+): tables made", read("engines.md")) == [*map(str, made)]
+    assert findall(r"schema version (\d+): tables made", read("django.md")) == [str(made[1])]

@@ -601,7 +601,7 @@ WRONG = [
     (WITHIN_REDIS, "E005", "write after_commit"),
     ('POOLQ = {"engin": "x"}', "E002", "did you mean engine?"),
     ("POOLQ = 7", "E002", "make it a dict"),
-    ('POOLQ = {"procs": "many"}', "E002", "POOLQ_PROCS"),
+    ('POOLQ = {"procs": "many"}', "E002", 'POOLQ["procs"]'),
     (OPTIONS_ARE + '{"using": "replica"}', "E004", "the aliases are default"),
     ('DEBUG, POOLQ = False, {"engine": "null"}', "W001", "stores no jobs"),
 ]

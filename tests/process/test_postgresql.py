@@ -83,10 +83,10 @@ def test_the_printed_grants_are_what_a_producer_and_a_pool_need(
     project: Project, postgresql_server: PostgreSQL, role: str
 ) -> None:
     url = project.url.replace("//poolq@", f"//{role}@")
-    grant(project, postgresql_server, role, "--producer")
+    grant(project, postgresql_server, role, "--producer=unique")
     assert producing(project, url) == "True True\nTrue False\n"
     pool = project.pool(2, url=url)
-    assert pool.wait_exit() != 0
+    assert pool.wait_exit() == 78
     (line,) = [one for one in pool.log.splitlines() if "error: " in one]
     assert f'TO "{role}";' in line
     grant(project, postgresql_server, role)
@@ -97,3 +97,5 @@ def test_the_printed_grants_are_what_a_producer_and_a_pool_need(
 def test_grants_are_for_postgresql(poolq: Command) -> None:
     assert "--grants is only for postgresql://" in poolq("db", "sql", "--grants=shop").err
     assert "--producer needs --grants=ROLE" in poolq("db", "sql", "--producer").err
+    said = poolq("db", "sql", "--grants=shop", "--producer=unique,concurent").err
+    assert "did you mean concurrent?" in said

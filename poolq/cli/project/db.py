@@ -5,8 +5,10 @@ import click
 from poolq.cli import tables
 from poolq.cli.group import Group
 from poolq.cli.options import reject_empty, warn, with_engine_and, with_new_engine
+from poolq.common.names import suggestion
 from poolq.config.engine_urls import redact
 from poolq.engines.base import Engine
+from poolq.engines.sql.rights import KINDS
 from poolq.engines.sql.schema import SQLSchema
 
 
@@ -52,17 +54,34 @@ def status(engine: Engine) -> None:
         schema.require(found)
 
 
+def _kinds(ctx: click.Context, param: click.Parameter, value: str | None) -> list[str] | None:
+    """Return the kinds of jobs that a producer dispatches besides plain ones."""
+    kinds = None if value is None else [one for one in value.split(",") if one]
+    for kind in kinds or ():
+        if kind not in KINDS:
+            hint = suggestion(kind, KINDS, f"write {' or '.join(KINDS)}")
+            raise click.BadParameter(f"{kind!r} is no kind; {hint}", ctx, param)
+    return kinds
+
+
 @db.command()
 @click.option("--grants", metavar="ROLE", callback=reject_empty, help="Print GRANTs for this role.")
-@click.option("--producer", is_flag=True, help="With --grants: the role only dispatches.")
+@click.option(
+    "--producer",
+    is_flag=False,
+    flag_value="",
+    metavar="[=KINDS]",
+    callback=_kinds,
+    help="With --grants: the role only dispatches, also jobs that are unique,concurrent.",
+)
 @with_engine_and(create=True, json=False)
-def sql(engine: Engine, grants: str | None, producer: bool) -> None:
+def sql(engine: Engine, grants: str | None, producer: list[str] | None) -> None:
     """Print the statements that create the tables.
 
     With --grants, print those that give a role of PostgreSQL the rights that a pool needs, or only
     those of a producer.
     """
-    if producer and grants is None:
+    if producer is not None and grants is None:
         raise click.UsageError("--producer needs --grants=ROLE")
     schema = _schema(engine)
     if schema is None:

@@ -5,7 +5,7 @@ import pymysql
 from poolq.config.own_command import own_command
 from poolq.engines.mysql.options import MySQLOptions
 from poolq.engines.sql.session import DuplicateKey
-from poolq.errors import EngineError, EngineUnavailable, SchemaError
+from poolq.errors import EngineError, EngineUnavailable, RightMissing, SchemaError
 
 #: Errors after which a transaction is repeated: a row changed after MariaDB's snapshot (1020),
 #: lock wait timeout (1205), deadlock (1213), a statement that was killed (1317) or too slow (1969,
@@ -25,6 +25,7 @@ _ADVICE: tuple[tuple[type[EngineError], tuple[int, ...], str], ...] = (
     (EngineUnavailable, (1040, 1203, 1226), "; raise max_connections, or run fewer processes"),
     (EngineUnavailable, (3, 1021, 1114), "; free space on the server's disk"),
     (EngineUnavailable, RETRYABLE, "; retries did not help"),
+    (RightMissing, (1142, 1143), "; grant it to this user"),
     (SchemaError, NO_TABLE, ": run {migrate}"),
     (EngineError, (1665,), "; set binlog_format to ROW or MIXED"),
     (EngineError, (1153, 1301), "; raise max_allowed_packet, or send less"),

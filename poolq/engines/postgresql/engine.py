@@ -9,6 +9,7 @@ from poolq.engines.postgresql.connecting import connect
 from poolq.engines.postgresql.dialect import DIALECT
 from poolq.engines.postgresql.faults import translate
 from poolq.engines.postgresql.options import parse_url
+from poolq.engines.postgresql.rights import grant_within
 from poolq.engines.postgresql.schema import PostgreSQLSchema
 from poolq.engines.postgresql.session import ANNOUNCE_INTERVAL, TELL, PostgreSQLSession
 from poolq.engines.postgresql.wire import ServerError
@@ -33,7 +34,7 @@ class PostgreSQLEngine(ServerEngine[PostgreSQLSession]):
     """`postgresql://user:password@host:5432/database?schema=…&sslmode=…`."""
 
     exact_counts = PostgreSQLSession.counted
-    user_sql = UserSQL("postgresql", tell=TELL)
+    user_sql = UserSQL("postgresql", tell=TELL, grant=grant_within)
 
     def __init__(self, url: str, namespace: str) -> None:
         self.options = parse_url(url)

@@ -7,7 +7,7 @@ from poolq.engines.postgresql.options import PostgreSQLOptions
 from poolq.engines.postgresql.rights import missing_grant
 from poolq.engines.postgresql.wire import ServerError
 from poolq.engines.sql.session import DuplicateKey
-from poolq.errors import EngineError, EngineUnavailable, SchemaError
+from poolq.errors import EngineError, EngineUnavailable, RightMissing, SchemaError
 
 #: Errors after which a transaction is repeated: serialization failure, deadlock, lock timeout, a
 #: statement that was cancelled or too slow.
@@ -47,7 +47,7 @@ def translate(error: ServerError, options: PostgreSQLOptions) -> EngineError:
     """Return poolq's error for a server's error. Its text is one line, with advice."""
     what = f"{options.redacted_url}: {str(error) or 'the connection is closed'}"
     if error.code == NO_RIGHT or (not error.was_sent and "permission denied" in what):
-        return EngineError(f"{what}; {missing_grant(error, options)}")
+        return RightMissing(f"{what}; {missing_grant(error, options)}")
     for kind, codes, advice in _ADVICE:
         if error.code in codes:
             return kind(what + advice.format(migrate=own_command("db migrate")))

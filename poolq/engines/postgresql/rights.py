@@ -7,6 +7,8 @@ import re
 from poolq.config.own_command import own_command
 from poolq.engines.postgresql.options import PostgreSQLOptions, quoted
 from poolq.engines.postgresql.wire import ServerError
+from poolq.engines.sql.session import RenderedSQL
+from poolq.engines.transactions.connection import UserConnection
 
 _DENIED = re.compile(r'permission denied for (\w+) "?([^";]+)')
 _TARGET = re.compile(r'(INSERT|UPDATE|DELETE|LOCK)(?: INTO| FROM| TABLE)? (?:"[^"]*"\.)?"([^"]*)"')
@@ -28,6 +30,20 @@ def missing_grant(error: ServerError, options: PostgreSQLOptions) -> str:
         schema = f"{quoted(options.schema)}." if options.schema else ""
         what = f"{_rights(error.sql, name)} ON {schema}{quoted(name)}"
     return f"GRANT {what} TO {quoted(role)};"
+
+
+def grant_within(error: Exception, texts: RenderedSQL, by: UserConnection) -> str:
+    """Return the GRANT that a dispatch by this connection lacks; "" after another error.
+    `texts` have names with their schema."""
+    found = _DENIED.search(str(error).partition("\n")[0])
+    if found is None:
+        return ""
+    jobs, (kind, name) = texts.tokens["jobs"], found.groups()
+    what = f"USAGE ON SCHEMA {quoted(name)}"
+    if kind != "schema":
+        right = "INSERT" if jobs.endswith(quoted(name)) else "SELECT"
+        what = f"{right} ON {jobs.rpartition('.')[0]}.{quoted(name)}"
+    return f"; GRANT {what} TO {quoted(by.role())};"
 
 
 def _rights(sql: str, table: str) -> str:

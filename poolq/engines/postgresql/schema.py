@@ -1,6 +1,6 @@
 """The tables on the server."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from poolq.engines.postgresql.faults import NO_RIGHT, translate
@@ -34,9 +34,9 @@ class PostgreSQLSchema(ServerSchema[PostgreSQLSession]):
         super().__init__(connect, texts, namespace, options.redacted_url)
         self._options = options
 
-    def grants(self, role: str, producer: bool) -> str:
+    def grants(self, role: str, kinds: Sequence[str] | None) -> str:
         database, schema = self._options.parameters["dbname"], self._options.schema or "public"
-        return grants(self.texts, quoted(database), quoted(schema), quoted(role), producer)
+        return grants(self.texts, quoted(database), quoted(schema), quoted(role), kinds)
 
     def read(self, session: PostgreSQLSession) -> int:
         version = super().read(session)

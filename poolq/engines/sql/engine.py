@@ -72,7 +72,10 @@ class SQLEngine(Engine):
         self._woken: set[str] = set()  # see `take_wakeup`
         self.schedules = SQLSchedules(lambda: self.session)
         self._database_id = DatabaseId(
-            lambda: self._user_texts(), redacted_url, lambda one: self.session.read(one)
+            self.user_sql,
+            lambda: self._user_texts(),
+            redacted_url,
+            lambda one: self.session.read(one),
         )
 
     @property

@@ -1,9 +1,11 @@
 """What a role must be allowed to do with each table for the statements of this package to work."""
 
+from collections.abc import Sequence
+
 from poolq.engines.sql.session import RenderedSQL
 
 ALL = "SELECT, INSERT, UPDATE, DELETE"
-#: What a role that dispatches may do on PostgreSQL: always, and with jobs of these kinds.
+#: What a role that dispatches may do on PostgreSQL: always, and with jobs of these KINDS.
 PRODUCER = {
     "all jobs": {
         "jobs": "INSERT",
@@ -25,10 +27,17 @@ PRODUCER = {
 }
 
 
-def grants(texts: RenderedSQL, database: str, schema: str, role: str, producer: bool) -> str:
-    """Return the GRANTs for a role that runs a pool, or only dispatches. All names are quoted."""
-    pool = {**dict.fromkeys(texts.tables, ALL), "waiting": "SELECT, UPDATE"}
-    uses = PRODUCER if producer else {"a pool": pool}
+KINDS = {"unique": "jobs with unique", "concurrent": "jobs with concurrent"}
+
+
+def grants(
+    texts: RenderedSQL, database: str, schema: str, role: str, kinds: Sequence[str] | None
+) -> str:
+    """Return the GRANTs for a role that dispatches jobs, also of these KINDS, or that runs a pool
+    if `kinds` is None. All names are quoted."""
+    uses = {"a pool": {**dict.fromkeys(texts.tables, ALL), "waiting": "SELECT, UPDATE"}}
+    if kinds is not None:
+        uses = {use: PRODUCER[use] for use in ("all jobs", *(KINDS[kind] for kind in kinds))}
     lines = [
         f"GRANT CONNECT ON DATABASE {database} TO {role};",
         f"GRANT USAGE ON SCHEMA {schema} TO {role};",

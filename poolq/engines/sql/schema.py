@@ -75,9 +75,9 @@ class SQLSchema(ABC):
         level = "ok" if found == self.number else "bad"
         return Check("schema", level, f"version {found}, this poolq needs {self.number}")
 
-    def grants(self, role: str, producer: bool) -> str:  # noqa: ARG002  # an override uses them
-        """Return the GRANTs for a role that runs a pool, or only dispatches. "" stands for an
-        engine that prints none."""
+    def grants(self, role: str, kinds: Sequence[str] | None) -> str:  # noqa: ARG002  # an override uses them
+        """Return the GRANTs for a role, as `rights.grants` does. "" stands for an engine that
+        prints none."""
         return ""
 
     def sql(self) -> str:

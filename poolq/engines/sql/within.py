@@ -37,12 +37,14 @@ _TIMED = f"(?, {_PLACE}, {_DUE}, ?, {{no_bytes}}, ?, {_DUE} + ?)"
 class UserSQL(NamedTuple):
     """How statements are written for connections of the application. `server`: see
     `UserConnection`. `clock`: returns the time if `{user_now}` is an argument. `text`: encodes text
-    for columns of text. `tell`: tells waiters of jobs in a queue, after the commit."""
+    for columns of text. `tell`: tells waiters of jobs in a queue, after the commit. `grant`:
+    returns the end of a text about an error that this connection met for lack of a right."""
 
     server: str
     clock: Callable[[], int] | None = None
     text: Callable[[str], object] = str
     tell: str = ""
+    grant: Callable[[Exception, RenderedSQL, UserConnection], str] = lambda *_: ""
 
 
 class DatabaseId:
@@ -51,10 +53,12 @@ class DatabaseId:
 
     def __init__(
         self,
+        user_sql: UserSQL,
         texts: Callable[[], RenderedSQL],
         redacted_url: str,
         read: Callable[[Query], list[QueryResult]],
     ) -> None:
+        self._user_sql = user_sql
         self._texts = texts
         self._redacted_url = redacted_url
         self._read = read
@@ -72,6 +76,8 @@ class DatabaseId:
             found = to_text((connection.read(texts[READ_ID]) or [""])[0])
         except Exception as error:
             said = str(getattr(error, "orig", error)).partition("\n")[0]  # SQLAlchemy adds to it
+            if grant := self._user_sql.grant(error, texts, connection):
+                raise TransactionError(f"{connection.label}: {said}{grant}") from error
             raise TransactionError(
                 f"{connection.label} cannot read {table} ({said}): it needs the database of poolq's"
                 f" engine, {self._redacted_url}, in which {own_command('db migrate')} has made the"
@@ -134,9 +140,10 @@ class UserTransaction:
                 self._tell({push.queue for push in pushes})
         except Exception as error:
             more = f" and {len(pushes) - 1} more" if len(pushes) > 1 else ""
+            grant = self._user_sql.grant(error, self._texts(), self._connection)
             error.add_note(
                 f"poolq: job {pushes[0].id}{more} could not be stored in this transaction, so roll"
-                " it back"
+                f" it back{grant}"
             )
             raise
 

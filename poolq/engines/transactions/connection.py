@@ -39,6 +39,10 @@ class UserConnection(ABC):
         """Return an object that stands for the database, so that it is examined only once, or None.
         It must allow weak references."""
 
+    def role(self) -> str:
+        """Return as whom this connection is logged in to PostgreSQL."""
+        return ""
+
     def keep(self, pushes: Sequence[Push]) -> bool:  # noqa: ARG002  # overrides use it
         """Keep jobs until the commit. Returns False if the layer does not tell when that is."""
         return False

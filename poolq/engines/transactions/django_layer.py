@@ -39,6 +39,9 @@ class DjangoLayer(UserConnection):
     def database(self) -> object:
         return self._connection
 
+    def role(self) -> str:
+        return str(self._connection.connection.info.user)
+
     def keep(self, pushes: Sequence[Push]) -> bool:
         return keep(self._connection, pushes)
 

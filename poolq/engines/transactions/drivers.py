@@ -95,3 +95,6 @@ class PsycopgDriver(UserConnection):
 
     def database(self) -> object:
         return self._raw
+
+    def role(self) -> str:
+        return self._raw.info.user

@@ -67,6 +67,10 @@ class ConnectionLayer(UserConnection):
     def database(self) -> object:
         return self._connection.engine
 
+    def role(self) -> str:
+        driver = self._known[1]
+        return driver.role() if driver else str(self._connection.engine.url.username)
+
 
 class SessionLayer(ConnectionLayer):
     """A Session, which is not flushed. Each of its transactions may have another connection."""
