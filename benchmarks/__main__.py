@@ -27,6 +27,7 @@ SCENARIOS = (
     "drain-mariadb",
     "drain-postgresql",
     "dispatch",
+    "within",
     "unique",
     "unique-kills",
     "concurrency",

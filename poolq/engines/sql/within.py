@@ -9,7 +9,7 @@ The connection must have the engine's database, and not another one of that name
 table `schema` shows it, which is read once for each database that the application connects to.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from itertools import groupby
 from time import monotonic
@@ -134,8 +134,8 @@ class UserTransaction:
         clock = self._user_sql.clock
         now = () if clock is None else (clock(),)
         try:
-            for row, some in groupby(pushes, _row):
-                self._insert(row, list(some), now)
+            for row, some in _by_row(pushes):
+                self._insert(row, some, now)
             if self._user_sql.tell:
                 self._tell({push.queue for push in pushes})
         except Exception as error:
@@ -149,7 +149,7 @@ class UserTransaction:
 
     def _insert(self, row: str, pushes: Sequence[Push], now: tuple[int, ...]) -> None:
         while pushes:
-            some = first_chunk(pushes, MAX_ROWS, MAX_BYTES)
+            some = first_chunk(pushes, MAX_ROWS, MAX_BYTES) if len(pushes) > 1 else pushes
             pushes = pushes[len(some) :]
             args = [value for push in some for value in self._values(row, push, now)]
             self._connection.execute(self._texts()[_insert(row, len(some))], args)
@@ -173,6 +173,15 @@ class UserTransaction:
 
 def _row(push: Push) -> str:
     return _TIMED if push.at or push.delay or push.expires else _PLAIN
+
+
+def _by_row(pushes: Sequence[Push]) -> Iterator[tuple[str, Sequence[Push]]]:
+    """Yield the form of a row, and the jobs that have it. Most dispatches are of one job."""
+    if len(pushes) == 1:
+        yield _row(pushes[0]), pushes
+        return
+    for row, some in groupby(pushes, _row):
+        yield row, list(some)
 
 
 @lru_cache(2 * MAX_ROWS)

@@ -22,13 +22,19 @@ class DjangoLayer(UserConnection):
         self._connection = connection_of(given)
         self.label = f"Django's connection {self._connection.alias!r}"
         self.server = self._connection.vendor
+        self._cursor: Any = None
+        self._cursor_of: tuple[object, bool] = (None, False)
 
     def advice(self) -> str:
         return "" if is_open(self._connection) else "use it within transaction.atomic()"
 
     def execute(self, sql: str, args: Sequence[Any]) -> None:
-        with self._connection.cursor() as cursor:
-            cursor.execute(with_percent(sql), args)
+        connection = self._connection
+        of = connection.connection, connection.queries_logged
+        if self._cursor is None or of != self._cursor_of:
+            self._cursor = connection.cursor()
+            self._cursor_of = connection.connection, connection.queries_logged
+        self._cursor.execute(with_percent(sql), args)
 
     def read(self, sql: str) -> Sequence[Any] | None:
         with self._connection.cursor() as cursor:

@@ -71,20 +71,19 @@ class PsycopgDriver(UserConnection):
     label, server = "this psycopg connection", "postgresql"
 
     def __init__(self, raw: "psycopg.Connection[Any]") -> None:
-        self._raw = raw
-
-    def advice(self) -> str:
+        from psycopg import Cursor
         from psycopg.pq import TransactionStatus
 
-        closed = (
-            self._raw.autocommit and self._raw.info.transaction_status == TransactionStatus.IDLE
-        )
+        self._raw = raw
+        self._idle = TransactionStatus.IDLE
+        self._cursor = Cursor(raw)  # one of the connection's own class may take no %s
+
+    def advice(self) -> str:
+        closed = self._raw.autocommit and self._raw.info.transaction_status == self._idle
         return "use it within its transaction()" if closed else ""
 
     def execute(self, sql: str, args: Sequence[Any]) -> None:
-        from psycopg import Cursor
-
-        Cursor(self._raw).execute(with_percent(sql), args)  # its own cursors may take no %s
+        self._cursor.execute(with_percent(sql), args)
 
     def read(self, sql: str) -> Sequence[Any] | None:
         from psycopg import Cursor

@@ -58,8 +58,7 @@ class ConnectionLayer(UserConnection):
         return (own or shared) == "AUTOCOMMIT"
 
     def execute(self, sql: str, args: Sequence[Any]) -> None:
-        named = {f"a{number}": value for number, value in enumerate(args)}
-        self._connection.execute(_text(sql), named)
+        self._connection.execute(_text(sql), dict(zip(_names(len(args)), args, strict=True)))
 
     def read(self, sql: str) -> Sequence[Any] | None:
         return self._connection.execute(_text(sql)).first()
@@ -94,6 +93,12 @@ class SessionLayer(ConnectionLayer):
 
     def keep(self, pushes: Sequence[Push]) -> bool:
         return keep(self._session, pushes)
+
+
+@lru_cache(STATEMENTS)
+def _names(count: int) -> Sequence[str]:
+    """Return the names of so many arguments, see `with_names`."""
+    return [f"a{number}" for number in range(count)]
 
 
 @lru_cache(STATEMENTS)
