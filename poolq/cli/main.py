@@ -35,7 +35,7 @@ def poolq() -> None:
     """Background jobs for Python that do not get lost.
 
     Exit codes: 0 success, 1 the operation failed, 2 usage, 3 the application cannot be loaded (run)
-    or the pool takes no new jobs (status), 69 no broker, or no such pool, 73 a pool of that name
+    or the pool takes no new jobs (status), 69 no engine, or no such pool, 73 a pool of that name
     is already running, 75 a wait timed out, 78 bad configuration, 130 interrupted.
     """
 

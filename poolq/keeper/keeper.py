@@ -243,7 +243,7 @@ class Keeper:
             self._failure_detector.interrupted()
         elif not self._up:
             self._up = True
-            self._reporter.report(Note("info", "the broker answers again"))
+            self._reporter.report(Note("info", "the engine answers again"))
 
     def _recover_rows(self) -> None:
         if self._signals.orphaned:

@@ -92,7 +92,7 @@ def _pool(head: PoolView) -> list[Alert]:
         ("bad", "master", "hangs"): head.silence > MASTER_SILENCE
         and f"it has given no sign of life for {amounts.span(head.silence)}: "
         "workers are not replaced or stopped",
-        ("bad", "broker", "gone"): not head.reachable
+        ("bad", "engine", "gone"): not head.reachable
         and "it does not answer: running jobs continue, no new ones are claimed",
         ("bad", "data", "STALE"): stale(head)
         and f"the queues are shown as they were {amounts.span(head.age)} ago",
@@ -272,7 +272,7 @@ def _behind(snapshot: Snapshot) -> list[Alert]:
     ]
     full = head.busy >= head.procs > 0
     late = any((one.oldest or 0.0) >= READY_WAIT or (full and one.oldest is None) for one in queues)
-    if not late or head.state not in ("running", "reloading"):
+    if not late or not head.reachable or head.state not in ("running", "reloading"):
         return []
     text = f"{head.busy} of {head.procs} workers are busy"
     if full:

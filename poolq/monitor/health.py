@@ -41,7 +41,7 @@ def why_not(probe: str, scores: "Scoreboard", status: "PoolStatus", now: int) ->
         return "no worker is up"
     broker = age(layout.BROKER_SEEN)
     if broker is None:
-        return "the broker has not been reached yet"
+        return "the engine has not been reached yet"
     if not scores.word(layout.BROKER_UP) or broker > status.node_ttl:
-        return f"the broker has not answered for {broker:.0f} s"
+        return f"the engine has not answered for {broker:.0f} s"
     return ""

@@ -85,8 +85,8 @@ METRICS = {
     "poolq_schedule_skipped": ("counter", _SCHEDULE, "Ticks that have had no job."),
     "poolq_schedule_next_timestamp_seconds": ("gauge", _SCHEDULE, "Its next tick."),
     "poolq_schedule_late_seconds": ("gauge", _SCHEDULE, "How long the next tick is overdue."),
-    "poolq_broker_up": ("gauge", (), "1 while the broker answers the keeper."),
-    "poolq_broker_ping_seconds": ("gauge", (), "How long the broker's last answer took."),
+    "poolq_broker_up": ("gauge", (), "1 while the engine answers the keeper."),
+    "poolq_broker_ping_seconds": ("gauge", (), "How long the engine's last answer took."),
     "poolq_observed_age_seconds": ("gauge", (), "How old the numbers of the queues are."),
 }  # fmt: skip
 #: The outcomes that each histogram includes. A job that was held back has not run.

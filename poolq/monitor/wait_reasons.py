@@ -64,7 +64,7 @@ def reason(job: StoredJob, name: str, facts: WaitFacts, now: float) -> str:
     if job.status not in WAITING:
         return ""
     if facts.here is not None and not facts.here.reachable:
-        return "the broker does not answer, so no pool can claim the job"
+        return "the engine does not answer, so no pool can claim the job"
     blocked = _blocked(job.queue, facts)
     if 0 < job.expires_at <= now * 1e6:
         own = f"it expired at {amounts.moment(job.expires_at / 1e6, now)}; a worker will delete it"

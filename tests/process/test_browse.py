@@ -110,9 +110,9 @@ def test_lists_answer_why_each_job_waits(make_project: MakeProject, own_redis: O
         tty.type("j", "j", "enter")
         until_says(tty, "why it is delayed until")
         server.stop()
-        until_says(tty, "why the broker does not answer, so no pool can claim the job")
+        until_says(tty, "why the engine does not answer, so no pool can claim the job")
         tty.type("esc")
-        until_says(tty, "not current: the broker does not answer", '{"to":"bob"}')
+        until_says(tty, "not current: the engine does not answer", '{"to":"bob"}')
 
 
 @sqlite

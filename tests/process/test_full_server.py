@@ -43,7 +43,7 @@ def test_a_pool_that_starts_on_a_full_server_works_it_off(
         project.ledger.open()
         until(lambda: project.ledger.ids("end") == jobs, 20, "the job to end")
         assert "trying again" not in other.log
-        assert "the broker answers again" not in other.log
+        assert "the engine answers again" not in other.log
         assert other.log.count("ticking schedules has failed") == 1
         before = ticks(project)
         client.config_set("maxmemory", "0")

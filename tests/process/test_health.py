@@ -61,7 +61,7 @@ def test_a_pool_without_its_broker_is_live_but_not_ready(project: Project) -> No
     with project.without_database():
         code, why = until(lambda: (found := health(pool, "--ready"))[0] and found)
         assert code == 1
-        assert why.startswith("pool 'default' is not ready: the broker has not answered for")
+        assert why.startswith("pool 'default' is not ready: the engine has not answered for")
         assert health(pool, "--live") == (0, "")
     until(lambda: health(pool, "--ready") == (0, ""))
 

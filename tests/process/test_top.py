@@ -233,10 +233,10 @@ def test_a_broker_that_hangs_holds_up_no_key(
         tty.until_shows("KEYS")
         tty.type("?")
         tty.until_shows("STALE", "WORKERS 1")
-        tty.until_shows("broker gone")
+        tty.until_shows("engine gone")
         server.thaw()
         tty.until_hides("STALE")
-        tty.until_hides("broker gone")
+        tty.until_hides("engine gone")
 
 
 @sqlite

@@ -96,7 +96,7 @@ def _fields(found: dict[str, Any], troubles: Sequence[Alert]) -> dict[str, objec
         "keeper": f"{keeper['pid']}, {heard}" if keeper["pid"] else "none now",
         "logger": found["logger"]["pid"] or "none now",
         "template": "; ".join(templates) or "none",
-        "broker": f"{broker['engine']}, {_broker(broker)}",
+        "engine": f"{broker['engine']}, {_broker(broker)}",
         "queues": ", ".join(found["queues"]) if found["queues"] else "all",
     }
     if troubles:

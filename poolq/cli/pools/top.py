@@ -66,7 +66,7 @@ def stored_failures(found: "Snapshot", settings: Config) -> "FoundFailures":
 
     try:
         if not found.head.reachable:
-            raise EngineUnavailable("the broker does not answer")
+            raise EngineUnavailable("the engine does not answer")
         check_engine(settings, found.head.broker)
         with closing(open_engine(settings)) as engine:
             return queries.failures(engine, FoundFailures())

@@ -1,4 +1,4 @@
-"""The first lines: the pool, its state, its broker, and the age of the data."""
+"""The first lines: the pool, its state, its engine, and the age of the data."""
 
 from poolq.dashboard.drawing.gauges import Part, bar, lay_out
 from poolq.engines.base import ServerInfo
@@ -20,7 +20,7 @@ def draw(
     head, late = snapshot.head, stale(snapshot.head)
     age = f"data {amounts.span(head.age):>4} old" if head.age is not None else "no data yet"
     ping = f"ping {amounts.span(head.ping):<5}" if head.ping is not None else "ping -"
-    broker = Part(ping, theme.dim) if head.reachable else Part("broker GONE", theme.bad)
+    broker = Part(ping, theme.dim) if head.reachable else Part("engine GONE", theme.bad)
     busy = busy_of(head, width)
     blanks = " " * (len(str(head.procs)) - len(str(head.busy)))  # what follows keeps its place
     gauge = f"{bar(head.busy, head.procs, GAUGE_WIDTH, theme)} " * (height > 1)
@@ -37,8 +37,9 @@ def draw(
     ]
     if height == 1:
         return [lay_out([*first, broker._replace(rank=2)], width)]
+    url = _short_url(head.broker, theme, max(MAX_PATH_WIDTH, width - 80))
     second = [
-        Part(f"broker {_short_url(head.broker, theme)}", theme.dim, 1),
+        Part(f"engine {url}", theme.dim, 1),
         broker,
         Part(_server(server), theme.dim, 5),
         Part("STALE: " * late + age, theme.bad if late else theme.dim),
@@ -67,16 +68,16 @@ def _end(place: str, theme: Theme, width: int = MAX_PATH_WIDTH) -> str:
     return place if width_of(place) <= width else tail(place, width, theme.cut)
 
 
-def _short_url(url: str, theme: Theme) -> str:
+def _short_url(url: str, theme: Theme, most: int) -> str:
     """Return the scheme and host of a long URL, or its scheme and the end of its path."""
-    if width_of(url) <= MAX_PATH_WIDTH:
+    if width_of(url) <= most:
         return url
     scheme, _, rest = url.partition("://")
     place = rest.partition("?")[0]
     if place.startswith("/"):
-        return f"{scheme}:{_end(place, theme, MAX_PATH_WIDTH - len(scheme) - 1)}"
+        return f"{scheme}:{_end(place, theme, most - len(scheme) - 1)}"
     text = f"{scheme}://{place.rpartition('@')[2]}"
-    return text if width_of(text) <= MAX_PATH_WIDTH else fit(text, MAX_PATH_WIDTH, cut=theme.cut)
+    return text if width_of(text) <= most else fit(text, most, cut=theme.cut)
 
 
 def state_of(head: PoolView) -> str:

@@ -54,7 +54,7 @@ def _reason(jobs: JobList, context: DrawContext, width: int) -> list[Line]:
     known = "not known" if jobs.found is None else "not current"
     text, style = f"{known}: {jobs.error}", theme.bad
     if not context.snapshot.head.reachable:
-        text = f"{known}: the broker does not answer"
+        text = f"{known}: the engine does not answer"
     elif not jobs.error:
         rows = JOBS_PANE.shown(context.snapshot, state)
         found = why(rows[JOBS_PANE.position(rows, state)], context) if rows else ""

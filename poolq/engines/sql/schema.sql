@@ -1,5 +1,5 @@
 -- poolq's tables. Names are compared byte by byte. Times are microseconds since the epoch,
--- UTC. Each statement can be repeated, as MySQL commits each by itself.
+-- UTC. Each statement can be repeated, as on MySQL each is committed by itself.
 
 -- Jobs that wait or run. `place`: '' ready, 'b' ready again (on PostgreSQL), 'd' delayed until `due_at`, 'w:<worker>' claimed,
 -- 'p:<microseconds>:<key>' parked in a rate limit's line, 'r:<microseconds>:<key>' released by that

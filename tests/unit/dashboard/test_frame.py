@@ -154,7 +154,7 @@ def test_a_ctrl_c_that_came_too_soon_is_said_in_place_of_a_message(
 
 
 @pytest.mark.parametrize(
-    ("reachable", "said"), [(True, "up 3h05m  ping 0.4ms"), (False, "up 3h05m  broker GONE")]
+    ("reachable", "said"), [(True, "up 3h05m  ping 0.4ms"), (False, "up 3h05m  engine GONE")]
 )
 def test_a_short_head_rather_says_how_the_broker_is_than_the_master_s_pid(
     reachable: bool, said: str
@@ -205,7 +205,13 @@ def test_the_keys_that_answer_are_shown_in_full_on_any_width(height: int) -> Non
 )  # fmt: skip
 def test_a_long_url_keeps_its_engine_and_its_host_or_file(url: str, text: str) -> None:
     pool = Snapshot(at=snapshots.AT, head=snapshots.head(broker=url))
-    assert f" broker {text}  " in shown(pool, (100, 30))[1]
+    assert f" engine {text}  " in shown(pool, (100, 30))[1]
+
+
+def test_a_wide_screen_has_room_for_the_database() -> None:
+    url = "mysql://poolq:***@db.internal.example.com/shop"
+    pool = Snapshot(at=snapshots.AT, head=snapshots.head(broker=url))
+    assert " engine mysql://db.internal.example.com/shop  " in shown(pool, (120, 30))[1]
 
 
 def test_jobs_on_workers_that_leave_are_counted_apart() -> None:

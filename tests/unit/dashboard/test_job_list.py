@@ -110,9 +110,9 @@ def test_a_list_that_the_broker_has_not_answered_says_so() -> None:
     state = ScreenState(jobs=JobList(queue="emails"))
     assert "fetching the jobs" in shown(state)
     gone = msgspec.structs.replace(POOL, head=snapshots.head(reachable=False))
-    assert "not known: the broker does not answer" in shown(state, pool=gone)
+    assert "not known: the engine does not answer" in shown(state, pool=gone)
     assert "no job is here" not in shown(state, pool=gone)
-    assert "not current: the broker does not answer" in shown(opened(), pool=gone)
+    assert "not current: the engine does not answer" in shown(opened(), pool=gone)
 
 
 def test_a_list_is_sorted_by_its_columns() -> None:

@@ -119,8 +119,8 @@ def test_a_change_is_shown_with_the_key_that_takes_it_back(
     state = ScreenState()
     take(ActionResult(action, "info", text), state, 0.0)
     assert state.message.startswith(shown)
-    take(ActionResult(action, "error", "the broker is gone"), state, 0.0)
-    assert state.message == "the broker is gone"
+    take(ActionResult(action, "error", "the engine is gone"), state, 0.0)
+    assert state.message == "the engine is gone"
 
 
 def test_enter_fetches_what_is_not_on_the_screen() -> None:

@@ -45,11 +45,11 @@ def test_one_of_each_kind_comes_before_more_of_it() -> None:
     assert found[:4] == ["refused", "stuck", "holds back", "paused"]
 
 
-def test_a_broker_that_is_gone_and_a_paused_pool_are_told() -> None:
+def test_an_engine_that_is_gone_and_a_paused_pool_are_told() -> None:
     at = snapshots.AT
     pool = Snapshot(at=at, head=head(reachable=False, state="paused"))
     assert [(one.subject, one.verdict) for one in alerts(pool)] == [
-        ("broker", "gone"), ("pool", "paused"),
+        ("engine", "gone"), ("pool", "paused"),
     ]  # fmt: skip
 
 
@@ -114,6 +114,8 @@ def test_jobs_that_wait_for_busy_workers_are_told() -> None:
     assert shop(head=head(busy=3), queues=queues)[0].startswith(
         "warn pool behind: 3 of 4 workers are busy, "
     ), "jobs end between two looks"
+    gone = head(busy=4, reachable=False)
+    assert not any("behind" in told for told in shop(head=gone, queues=queues)), "not for that"
     soon = msgspec.structs.replace(late, oldest=1.9)
     assert shop(head=head(busy=4), queues=(soon,)) == [], "they hardly wait"
     assert shop(head=head(busy=4, queues=("default",)), queues=queues) == [], "not this pool's"

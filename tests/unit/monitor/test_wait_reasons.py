@@ -79,7 +79,7 @@ UNKNOWN = Entry(1, "unknown", "UnknownJob: no module of the application defines 
         (facts(pool(state="paused"), pools=(HERE, OTHER)),
          "all 12 workers are busy, and 1512 jobs of its queue are ready"),
         (facts(pool(reachable=False), paused=True),
-         "the broker does not answer, so no pool can claim the job"),
+         "the engine does not answer, so no pool can claim the job"),
     ],
 )  # fmt: skip
 def test_a_ready_job_waits_for_a_worker_or_for_what_blocks_its_queue(
