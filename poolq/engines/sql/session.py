@@ -165,21 +165,23 @@ class TemplateToken:
 
 
 class Dialect(NamedTuple):
-    """A server's SQL for the tokens of templates. `now` is when a statement began; `clock` is later
-    if it has waited for locks since then. `lock` ends a SELECT that locks its rows. `share`
-    ends one that locks its rows, but lets others lock them in the same way. `skip` ends one that
-    locks its rows and skips rows locked by others. `turn`, `by_id` and `{line:name}` are index
-    hints for claims, for ids and for the lines. `least` and `greatest` are the functions min(a, b)
-    and max(a, b). `no_bytes` is an empty value of bytes. `after` is whether a job comes after
-    another one in its queue; its arguments are the other's due time, its id, and the time again.
-    `{on:key}` begins the upsert clause of an INSERT; there, `{new:column}` is the value it would
-    insert, and a value that is stored has the table's name before it. `{unless:key}` lets an INSERT
-    store nothing if the key is stored. `{joined:columns}` is one text of the values of these
-    columns, separated by spaces; only the last may be bytes. `{in_one_text:value}` is one text of
-    all rows' values, separated by commas. `{any:column}` is an aggregate of a column without NULLs;
-    it is NULL if there is no row. `{ordering:column}` is a column in an index that must not be used
-    where the plain `column` is compared, because PostgreSQL has no hints. `{returned:text}` is the
-    text where jobs that have returned have a place of their own, else nothing.
+    """A server's SQL for the tokens of templates. The defaults are what two of three servers have.
+
+    `now` is when a statement began; `clock` is later if it has waited for locks since. `lock` ends
+    a SELECT that locks its rows. `share` ends one that locks its rows, but lets others lock them in
+    the same way. `skip` ends one that locks its rows and skips rows locked by others. `turn`,
+    `by_id` and `{line:name}` are index hints for claims, for ids and for the lines. `least` and
+    `greatest` are the functions min(a, b) and max(a, b). `no_bytes` is an empty value of bytes.
+    `after` is whether a job comes after another one in its queue; its arguments are the other's due
+    time, its id, and the time again. `{on:key}` begins the upsert clause of an INSERT; there,
+    `{new:column}` is the value it would insert, and a value that is stored has the table's name
+    before it. `{unless:key}` lets an INSERT store nothing if the key is stored. `{joined:columns}`
+    is one text of the values of these columns, separated by spaces; only the last may be bytes.
+    `{in_one_text:value}` is one text of all rows' values, separated by commas. `{any:column}` is an
+    aggregate of a column without NULLs; it is NULL if there is no row. `{ordering:column}` is a
+    column in an index that must not be used where the plain `column` is compared, because
+    PostgreSQL has no hints. `{returned:text}` is the text where jobs that have returned have a
+    place of their own, else nothing.
 
     The others are for tables. `{quoted:name}` is how a table's name is written. `id`, `{text:255}`
     and `bytes` are the types of a job's id, of text of so many bytes, and of bytes. `table` ends a
@@ -193,35 +195,35 @@ class Dialect(NamedTuple):
 
     now: str
     clock: str
-    lock: str
     share: str
-    skip: str
-    turn: str
-    by_id: str
-    line: TemplateToken
-    least: str
-    greatest: str
     in_list: str
-    no_bytes: str
-    after: str
-    on: TemplateToken
-    new: TemplateToken
-    unless: TemplateToken
     joined: TemplateToken
-    in_one_text: TemplateToken
-    any: TemplateToken
-    ordering: TemplateToken
-    returned: TemplateToken
-    quoted: TemplateToken
     id: str
     text: TemplateToken
     bytes: str
     table: str
     clustered: str
-    where: TemplateToken
-    keys_within: bool
     random: str
     user_now: str
+    lock: str = "FOR UPDATE"
+    skip: str = "FOR UPDATE SKIP LOCKED"
+    turn: str = ""
+    by_id: str = ""
+    line: TemplateToken = TemplateToken("".format)
+    least: str = "LEAST"
+    greatest: str = "GREATEST"
+    no_bytes: str = "x''"
+    after: str = "((due_at = ? AND id > ?) OR due_at > ?)"
+    on: TemplateToken = TemplateToken("ON CONFLICT ({}) DO UPDATE SET".format)
+    new: TemplateToken = TemplateToken("excluded.{}".format)
+    unless: TemplateToken = TemplateToken("ON CONFLICT ({}) DO NOTHING".format)
+    in_one_text: TemplateToken = TemplateToken("GROUP_CONCAT({})".format)
+    any: TemplateToken = TemplateToken("MIN({})".format)
+    ordering: TemplateToken = TemplateToken("{}".format)
+    returned: TemplateToken = TemplateToken("".format)
+    quoted: TemplateToken = TemplateToken("{}".format)
+    where: TemplateToken = TemplateToken(" WHERE {}".format)
+    keys_within: bool = False
     more_tables: Sequence[str] = ()
     instead: Mapping[str, str] = MappingProxyType({})
 
