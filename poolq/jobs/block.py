@@ -2,9 +2,6 @@
 
 A context variable carries it. So it counts for the code inside the block and for asyncio tasks
 that are started there, but not for other threads. Blocks may be nested; the inner one counts.
-
-Threads of an event loop run each act in a copy of the context, which they drop. So a generator that
-opens a block there and yields, as a `def` dependency of FastAPI does, would open it for nobody.
 """
 
 import sys
@@ -22,7 +19,8 @@ from poolq.errors import TransactionError
 from poolq.jobs.ids import JobId
 from poolq.jobs.message import Push
 
-#: Packages whose threads drop the context of each act.
+#: Packages whose threads run each act in a copy of the context, which they drop. If a generator
+#: opens a block there and yields, as a `def` dependency of FastAPI, the block counts for nobody.
 _THREADS = ("anyio.", "concurrent.", "trio.")
 
 
