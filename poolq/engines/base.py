@@ -358,6 +358,11 @@ class Engine(ABC):
         """Return what stores the jobs; None if it does not say. Raises EngineUnavailable."""
         return None
 
+    def bloat(self) -> str:
+        """Return why done jobs fill the store, in words, or "" if they do not. Raises
+        EngineError."""
+        return ""
+
     @abstractmethod
     def doctor(self) -> list[Check]:
         """Check what the guarantees depend on, such as versions, durability and isolation."""

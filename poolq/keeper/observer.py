@@ -31,6 +31,7 @@ from poolq.scoreboard.board import Scoreboard
 
 MIN_IDLE_FACTOR = 50  # the thread pauses for at least this many times as long as it reads
 RATE_SPAN, READY_SPAN = 10.0, 60.0  # seconds
+BLOAT_INTERVAL = 60.0  # seconds between two looks for bloat, which nothing else waits for
 MAX_SHOWN = 200  # at most this many queues are shown; the same for limits, nodes and schedules
 
 
@@ -58,6 +59,7 @@ class Observer(threading.Thread):
         self._trends: dict[str, QueueTrends] = {}
         self._complaint = ""
         self._failures = 0
+        self._bloat, self._bloat_due = "", 0.0
         before = read(self._page.read())
         #: By queue: how many jobs it had received at the previous keeper's last observation.
         self._dispatched = {one.queue: one.dispatched for one in before.queues} if before else {}
@@ -101,6 +103,8 @@ class Observer(threading.Thread):
         totals, queues = engine.totals(), engine.counts()
         limits, others = engine.limits(), engine.nodes()
         schedules = self._read_schedules()
+        if begun >= self._bloat_due:
+            self._bloat, self._bloat_due = engine.bloat(), begun + BLOAT_INTERVAL
         pause = max(OBSERVE_INTERVAL, (monotonic() - begun) * MIN_IDLE_FACTOR)
         pools = tuple(node_info.view(one, now) for one in others)
         unserved = node_info.unserved([one.queue for one in queues], pools)
@@ -118,6 +122,7 @@ class Observer(threading.Thread):
             left_out=len(every) - len(queues),
             left_out_ready=sum(one.ready for one in every) - sum(one.ready for one in queues),
             schedules=tuple(of_schedule(one, now) for one in schedules),
+            bloat=self._bloat,
         )
         return status, events
 

@@ -98,6 +98,7 @@ def _pool(head: PoolView) -> list[Alert]:
         and f"the queues are shown as they were {amounts.span(head.age)} ago",
         ("bad", "reload", "refused"): head.refusal
         and f"the old code keeps running: {head.refusal}",
+        ("warn", "database", "swells"): head.bloat,
         ("warn", "pool", "paused"): head.state == "paused"
         and "it claims no new jobs until 'poolq resume'",
         ("warn", "pool", "draining"): head.state == "draining" and _draining(head),

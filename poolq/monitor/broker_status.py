@@ -16,7 +16,7 @@ class BrokerStatus(msgspec.Struct, frozen=True):
     `period`: seconds until the next observation; `ping`: seconds that the engine took to answer;
     `left_out`: how many queues are not in `queues`, because there are too many, and
     `left_out_ready`: their ready jobs. `limits`, `nodes`: as they were then. `schedules`: those
-    that are due next."""
+    that are due next. `bloat`: why done jobs fill the store, or ""."""
 
     at: int
     version: str
@@ -28,6 +28,7 @@ class BrokerStatus(msgspec.Struct, frozen=True):
     left_out: int = 0
     left_out_ready: int = 0
     schedules: tuple[ScheduleStatus, ...] = ()
+    bloat: str = ""
 
     def age(self) -> float:
         """Seconds since the observation."""

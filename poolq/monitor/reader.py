@@ -103,6 +103,7 @@ class SnapshotReader:
             drain_left=None if state.deadline is None else max(0.0, state.deadline - monotonic()),
             silence=self.silence(),
             version=broker.version if broker else "",
+            bloat=broker.bloat if broker else "",
             queues=tuple(state.queues) if state.queues is not None else None,
             interrupt_ignored=None if ignored_at is None else max(0.0, monotonic() - ignored_at),
         )

@@ -22,7 +22,8 @@ class PoolView(msgspec.Struct, frozen=True, kw_only=True):
     seconds until the stop timeout. `silence`: seconds since the master last checked its pool, which
     it does once a second. `queues`: the queues that it serves, None if all. `interrupts`: how many
     Ctrl-C were counted; `interrupt_ignored`: seconds since one was ignored because it came too
-    soon. `killed`: how many jobs were killed to end the pool; `killed_jobs`: the first of them."""
+    soon. `bloat`: why done jobs fill the store. `killed`: how many jobs were killed to end the
+    pool; `killed_jobs`: the first of them."""
 
     pool: str
     host: str
@@ -48,6 +49,7 @@ class PoolView(msgspec.Struct, frozen=True, kw_only=True):
     queues: tuple[str, ...] | None = None
     interrupts: int = 0
     interrupt_ignored: float | None = None
+    bloat: str = ""
     killed: int = 0
     killed_jobs: tuple[str, ...] = ()
 

@@ -328,8 +328,12 @@ def test_the_doctor_names_who_holds_an_old_snapshot(
         raw.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
         raw.execute("SELECT 1 FROM pg_class LIMIT 1")
         found = {one.name: one for one in postgresql.doctor()}
+        assert postgresql.bloat() == "", "there are few dead rows"
+        monkeypatch.setattr(checks, "FEW_DEAD_ROWS", 0)
+        assert "(report, idle in transaction) holds" in postgresql.bloat()
+    until(lambda: "report" not in postgresql.bloat())
     assert found["snapshot"].level == "warn"
-    assert "(report, idle in transaction) holds one for" in found["snapshot"].text
+    assert "(report, idle in transaction) holds a snapshot for" in found["snapshot"].text
     levels = {name: one.level for name, one in found.items()}
     assert levels.pop("durability") == "warn", "fsync is off in the tests"
     assert set(levels.values()) == {"ok", "warn"}

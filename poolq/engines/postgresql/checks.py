@@ -85,6 +85,12 @@ def check_pool(session: PostgreSQLSession, options: PostgreSQLOptions, processes
         )
 
 
+def bloat(session: PostgreSQLSession) -> str:
+    oldest, dead = session.read(Query(OLDEST_SNAPSHOT), Query(DEAD_ROWS))
+    found = _snapshot(oldest)
+    return found.text if found.level == _dead_rows(dead).level == "warn" else ""
+
+
 def server(session: PostgreSQLSession) -> ServerInfo:
     (found,) = session.read(Query("SHOW server_version"))
     return ServerInfo(f"PostgreSQL {found.rows[0][0].split()[0]}")
@@ -134,8 +140,8 @@ def _snapshot(found: QueryResult) -> Check:
     is_old = transactions > OLD_TRANSACTIONS if seconds is None else seconds > OLD_SECONDS
     if not is_old:
         return Check("snapshot", "ok", f"the oldest is held {age}")
-    return Check("snapshot", "warn", f"{what} holds one {age}: done jobs stay in the tables until"
-                 " it is closed")  # fmt: skip
+    return Check("snapshot", "warn", f"{what} holds a snapshot {age}: done jobs stay in the tables"
+                 " until it is closed")  # fmt: skip
 
 
 def _dead_rows(found: QueryResult) -> Check:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 
 from poolq.engines.base import Check, Queues, ServerInfo, Totals
-from poolq.engines.postgresql.checks import check_pool, checks, server
+from poolq.engines.postgresql.checks import bloat, check_pool, checks, server
 from poolq.engines.postgresql.connecting import connect
 from poolq.engines.postgresql.dialect import DIALECT
 from poolq.engines.postgresql.faults import translate
@@ -102,6 +102,9 @@ class PostgreSQLEngine(ServerEngine[PostgreSQLSession]):
 
     def server(self) -> ServerInfo:
         return server(self.session)
+
+    def bloat(self) -> str:
+        return bloat(self.session)
 
     def doctor(self) -> list[Check]:
         return checks(self.session, self.schema)

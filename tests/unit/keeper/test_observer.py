@@ -165,3 +165,17 @@ def test_queues_that_are_left_out_are_counted_with_their_jobs(many: int) -> None
     assert short is not None
     assert len(short.queues) + short.left_out == many
     assert 10 * len(short.queues) + short.left_out_ready == 10 * many
+
+
+def test_what_fills_the_store_is_looked_for_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, scores = CountedEngine(list), Scoreboard(1)
+    answers = iter(["somebody", "nobody"])
+    monkeypatch.setattr(engine, "bloat", lambda: next(answers))
+    made = observer(engine=engine, scores=scores)
+    seen = []
+    for due in (0.0, None, 0.0):
+        made._bloat_due = made._bloat_due if due is None else due
+        made.observe()
+        status = read(scores.pages.keeper.read())
+        seen.append(status and status.bloat)
+    assert seen == ["somebody", "somebody", "nobody"]

@@ -191,3 +191,9 @@ def test_a_paused_queue_is_told_also_when_nothing_waits_in_it() -> None:
 def test_a_drain_tells_what_it_waits_for(busy: int, left: float | None, text: str) -> None:
     pool = Snapshot(at=snapshots.AT, head=head(state="draining", busy=busy, drain_left=left))
     assert [one.text for one in alerts(pool)] == [text]
+
+
+def test_what_keeps_done_jobs_in_the_store_is_told() -> None:
+    why = "session 812 (psql, idle in transaction) holds a snapshot for 480 s: …"
+    (found,) = alerts(Snapshot(at=snapshots.AT, head=head(bloat=why)))
+    assert found == ("warn", "database", "swells", why)
