@@ -161,7 +161,7 @@ def test_a_standby(
     (standby.folder / "data" / "standby.signal").touch()
     primary.start()
     with standby:
-        refused(dispatching(standby.url), EngineUnavailable, "this is a standby: name the primary")
+        refused(dispatching(standby.url), EngineUnavailable, "; name the primary, if this is a")
         both = f"postgresql://poolq@127.0.0.1:{standby.port},127.0.0.1:{primary.port}/poolq"
         dispatching(both)()
         assert named(Worker(opened(both, "poolq")).claim()) == ["a"]

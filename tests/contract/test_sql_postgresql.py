@@ -170,6 +170,22 @@ def test_doctor_knows_that_autovacuum_comes_too_seldom_for_busy_tables(
     assert (found.level, "60 s" in found.text) == (level, True)
 
 
+@pytest.mark.parametrize(
+    ("standbys", "names", "commit", "said"),
+    [
+        (0, "", "on", "no standby"),
+        (1, "", "on", "1 standby(s), asynchronous"),
+        (2, "*", "local", "2 standby(s), asynchronous"),
+        (2, "*", "on", "2 standby(s), synchronous"),
+    ],
+)
+def test_doctor_says_what_a_failover_may_lose(
+    standbys: int, names: str, commit: str, said: str
+) -> None:
+    found = {"synchronous_standby_names": names, "synchronous_commit": commit}
+    assert checks._replication(found, standbys).text.startswith(said)
+
+
 def test_a_server_that_does_not_answer_is_given_up(
     postgresql: PostgreSQLEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,7 +12,7 @@ from poolq.errors import ConfigError, EngineUnavailable
 
 SETTINGS = """SELECT name, setting FROM pg_settings WHERE name IN ('fsync', 'synchronous_commit',
     'full_page_writes', 'server_version', 'server_version_num', 'transaction_isolation',
-    'autovacuum', 'autovacuum_naptime')"""
+    'autovacuum', 'autovacuum_naptime', 'synchronous_standby_names')"""
 #: How many connections this role may open now, and the one that asks. Of others' connections, it
 #: sees only whose they are.
 CONNECTIONS_LEFT = """SELECT 1 + LEAST(
@@ -26,14 +26,15 @@ CONNECTIONS_LEFT = """SELECT 1 + LEAST(
     FROM pg_stat_activity WHERE datid IS NOT NULL AND usesysid IS NOT NULL"""
 #: Connections of a pool's keeper.
 KEEPER_CONNECTIONS = 3
-CLOCK_AND_ROLE = "SELECT {now}, pg_is_in_recovery()"
+CLOCK_AND_ROLE = "SELECT {now}, pg_is_in_recovery(), COUNT(*) FROM pg_stat_replication"
 #: Who holds the oldest snapshot, for how many seconds if that is known, and how many transactions
 #: have begun since then.
 OLDEST_SNAPSHOT = """SELECT what, seconds, age(held) FROM (
     SELECT concat('session ', pid, ' (', application_name, ', ', state, ')') AS what,
         extract(epoch FROM clock_timestamp() - xact_start)::bigint AS seconds, backend_xmin AS held
         FROM pg_stat_activity WHERE pid <> pg_backend_pid()
-    UNION ALL SELECT 'replication slot ' || slot_name, NULL, xmin FROM pg_replication_slots
+    UNION ALL SELECT concat('replication slot ', slot_name, CASE WHEN NOT active THEN
+        ' (forgotten?)' END), NULL, xmin FROM pg_replication_slots
     UNION ALL SELECT 'standby ' || application_name, NULL, backend_xmin FROM pg_stat_replication
     UNION ALL SELECT 'prepared transaction ' || gid,
         extract(epoch FROM clock_timestamp() - prepared)::bigint, transaction FROM pg_prepared_xacts
@@ -52,12 +53,13 @@ def checks(session: PostgreSQLSession, schema: PostgreSQLSchema) -> list[Check]:
         *map(Query, (SETTINGS, CLOCK_AND_ROLE, OLDEST_SNAPSHOT, DEAD_ROWS, CONNECTIONS_LEFT))
     )
     found: dict[str, str] = dict(settings.rows)
-    now, is_standby = state.rows[0]
+    now, is_standby, standbys = state.rows[0]
     return [
         _version(found),
         schema.check(),
         *unique_keys.checks(session),
         _durability(found),
+        _replication(found, standbys),
         _writable(is_standby),
         _autovacuum(found, dead),
         _snapshot(oldest),
@@ -112,6 +114,15 @@ def _durability(found: dict[str, str]) -> Check:
         return Check("durability", "warn", f"{setting}: a crash of the server loses the last"
                      " accepted jobs; set it to on")  # fmt: skip
     return Check("durability", "ok", f"{setting}: every commit waits for the disk")
+
+
+def _replication(found: dict[str, str], standbys: int) -> Check:
+    if not standbys:
+        return Check("replication", "ok", "no standby: the jobs are as safe as this one server")
+    if found["synchronous_standby_names"] and found["synchronous_commit"] not in ("off", "local"):
+        return Check("replication", "ok", f"{standbys} standby(s), synchronous")
+    return Check("replication", "ok", f"{standbys} standby(s), asynchronous: a failover may lose"
+                 " the last jobs, unless synchronous_standby_names is set")  # fmt: skip
 
 
 def _writable(is_standby: bool) -> Check:

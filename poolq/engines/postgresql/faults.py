@@ -31,7 +31,8 @@ _ADVICE: tuple[tuple[type[EngineError], tuple[str, ...], str], ...] = (
 _REFUSALS = (
     (r"authentication failed|no pg_hba\.conf entry|role .* does not exist",
      "; check the user and the password"),
-    (r"session is read-only|hot standby", "; this is a standby: name the primary, or both servers"),
+    (r"session is read-only|hot standby",
+     "; name the primary, if this is a standby, or set default_transaction_read_only to off"),
     (r"database .* does not exist", '; create it: CREATE DATABASE "{database}"'),
     (r"too many clients|remaining connection slots|too many connections",
      "; raise max_connections, or run fewer processes"),
