@@ -15,7 +15,7 @@ from tests.support.postgresql import is_installed
 from tests.support.server import bound_to_us
 from tests.support.wait import as_busy
 
-SECONDS = 60
+SECONDS = 40
 #: Entries and rows that may be read for a job: looks at all jobs may take 2 % of the time.
 ROWS = 300
 

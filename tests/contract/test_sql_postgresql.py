@@ -14,6 +14,7 @@ from poolq.engines.base import Push, Settlement
 from poolq.engines.postgresql import PostgreSQLEngine, checks
 from poolq.engines.postgresql import engine as engine_module
 from poolq.engines.postgresql import session as session_module
+from poolq.engines.postgresql import waiting as waiting_module
 from poolq.engines.sql import job_counters
 from poolq.engines.sql.claims import cursors
 from poolq.engines.sql.limits.locked_limits import LockedLimits, lock_limits
@@ -61,6 +62,7 @@ def test_a_waiter_is_told_of_a_job(
 ) -> None:
     """It would look again minutes later."""
     monkeypatch.setattr(engine_module, "ANNOUNCE_INTERVAL", FOR_MINUTES)
+    monkeypatch.setattr(waiting_module, "LOOK_INTERVAL", FOR_MINUTES)
     monkeypatch.setattr(session_module, "ANNOUNCED", FOR_MINUTES)
     waiting = opened(postgresql.url, postgresql.namespace)
     looked = [0]

@@ -12,18 +12,15 @@ from poolq.engines.postgresql.options import parse_url
 from poolq.engines.postgresql.rights import grant_within
 from poolq.engines.postgresql.schema import PostgreSQLSchema
 from poolq.engines.postgresql.session import ANNOUNCE_INTERVAL, TELL, PostgreSQLSession
+from poolq.engines.postgresql.waiting import POLL_INTERVAL, Watch
 from poolq.engines.postgresql.wire import ServerError
 from poolq.engines.sql.job_counters import Folding
+from poolq.engines.sql.queues.queue_discovery import QueueState
 from poolq.engines.sql.queues.wakeups import take_wakeup
 from poolq.engines.sql.servers import ServerEngine
 from poolq.engines.sql.session import Query, RenderedSQL, TemplateToken
 from poolq.engines.sql.within import UserSQL
 
-#: A waiter looks again after POLL_INTERVAL seconds, if jobs may have been stored before others knew
-#: that it waits, or if others have taken the wake-up of jobs that are still there. But it pauses
-#: for at least POLL_COST_FACTOR times as long as a look takes.
-POLL_INTERVAL = 0.05
-POLL_COST_FACTOR = 50
 #: The share of the time in which claims and waiters look from the heads of queues, past the jobs
 #: that were done since somebody has opened a snapshot.
 LOOK_SHARE = 1 / 50
@@ -41,6 +38,7 @@ class PostgreSQLEngine(ServerEngine[PostgreSQLSession]):
         super().__init__(url, namespace, self.options.redacted_url, DIALECT, LOOK_SHARE)
         self._folding = Folding()
         self._qualified: RenderedSQL | None = None
+        self._watch = Watch(self._cursors)
         self.schema: PostgreSQLSchema = PostgreSQLSchema(
             self._open, self.texts, namespace, self.options
         )
@@ -64,25 +62,30 @@ class PostgreSQLEngine(ServerEngine[PostgreSQLSession]):
             self._qualified = RenderedSQL(dialect, self.namespace)
         return self._qualified
 
+    def _load_due_states(self, queues: Queues) -> tuple[list[QueueState], int | None, int]:
+        return self._watch.load(self.session, queues, self._woken)
+
     def wait(self, queues: Queues, timeout: float) -> int:
-        end = time.monotonic() + timeout
+        watch, end = self._watch, time.monotonic() + timeout
         while True:
-            began = time.monotonic()
             session = self.session
-            is_new = session.announce()
+            if session.announce():
+                watch.begin()
             found, later, clock = self._load_due_states(queues)
-            jobs, next_due = take_wakeup(session, found, later, self._woken)
-            if jobs:
-                return jobs
+            jobs, next_due = take_wakeup(session, found, later, self._woken, watch.ahead)
             now = time.monotonic()
-            if now >= end:
-                return 0
-            is_due = any(one.is_due for one in found)
-            pause = POLL_INTERVAL if is_new or is_due else ANNOUNCE_INTERVAL
-            rest = end - now
+            if jobs or now >= end:
+                return jobs
+            rest = min(end - now, watch.look_at - now, ANNOUNCE_INTERVAL)
+            if any(one.is_due for one in found):
+                rest = min(rest, POLL_INTERVAL)
             if next_due is not None:
-                rest = min(rest, max(0.001, (next_due - clock) / 1e6))
-            session.hear(min(rest, max(pause, POLL_COST_FACTOR * (now - began))))
+                rest = min(rest, (next_due - clock) / 1e6)
+            watch.heard |= session.hear(max(0.001, rest))
+
+    def wake(self, queues: Queues) -> None:
+        """Put back what this waiter may have taken, if it is one."""
+        super().wake(queues or sorted(self._watch.known) or None)
 
     def beat(self, node: str, info: bytes) -> dict[str, int]:
         self._folding.fold(self.session)

@@ -84,9 +84,9 @@ class PostgreSQLSession(ServerSession[ServerError]):
             self._announced_at = now
         return since >= ANNOUNCED
 
-    def hear(self, timeout: float) -> None:
-        """Wait for a notification."""
-        self.retry(lambda: self.wire.hear(timeout))
+    def hear(self, timeout: float) -> set[str]:
+        """Wait for a notification. Returns the queues of which it tells."""
+        return self.retry(lambda: self.wire.hear(timeout))
 
     def is_quiet(self) -> bool:
         return self.wire.is_quiet()

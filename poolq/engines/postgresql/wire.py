@@ -129,15 +129,20 @@ class Wire:
         failed = error_of(result)
         return ServerError(failed.code, str(failed), is_over=True)
 
-    def hear(self, timeout: float) -> None:
-        """Wait for a notification, or for anything else that the server sends unasked."""
-        if self._poll.poll(timeout * 1000):
-            try:
+    def hear(self, timeout: float) -> set[str]:
+        """Wait for notifications, or for anything else that the server sends unasked. Returns what
+        they say. Some may have come with the results of statements."""
+        try:
+            told = self._told()
+            if not told and self._poll.poll(timeout * 1000):
                 self.raw.consume_input()
-                while self.raw.notifies():
-                    pass
-            except psycopg.Error as error:
-                raise ServerError(NO_CODE, str(error), is_over=True) from error
+                told = self._told()
+            return told
+        except psycopg.Error as error:
+            raise ServerError(NO_CODE, str(error), is_over=True) from error
+
+    def _told(self) -> set[str]:
+        return {one.extra.decode() for one in iter(self.raw.notifies, None)}
 
     def close(self) -> None:
         self.connection.close()

@@ -327,7 +327,11 @@ class SQLEngine(Engine):
         self._run(Query(wakeups.PAUSE_QUEUE, (queue,)))
 
     def resume(self, queue: str) -> None:
-        self._run(Query(wakeups.RESUME_QUEUE, (queue,)))
+        def work(tx: Transaction) -> None:
+            tx.later(Query(wakeups.RESUME_QUEUE, (queue,)))
+            tx.tell([queue])
+
+        self._change(work)
 
     def purge(self, queue: str, progress: Callable[[int], object] | None = None) -> int:
         gone = 0

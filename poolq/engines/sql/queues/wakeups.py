@@ -11,12 +11,13 @@ may lie before `seen`. So its queue must be armed: by the next step in it, or, i
 taken what a waiter was woken for, by that waiter, once nothing is due there.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 
 from poolq.engines.sanitize import number
 from poolq.engines.sql.queues.queue_discovery import NO_ROW, QueueState
-from poolq.engines.sql.session import Query, Session, Transaction
+from poolq.engines.sql.session import Answers, Query, Session, Transaction
 from poolq.errors import EngineUnavailable
 
 ADD_QUEUE = "INSERT INTO {queues} (queue, used) VALUES (?, {now}) {unless:queue}"
@@ -78,13 +79,17 @@ def wake(tx: Transaction, queues: Iterable[str]) -> None:
 
 
 def take_wakeup(
-    session: Session, found: Sequence[QueueState], later: int | None, woken: set[str]
+    session: Session,
+    found: Sequence[QueueState],
+    later: int | None,
+    woken: set[str],
+    ahead: Mapping[str, Answers] = MappingProxyType({}),
 ) -> tuple[int, int | None]:
     """Take the wake-up of the first of these queues that has one. Returns how many ready jobs the
     queue has (1 to MAX_WAKEUPS), and None. If no queue has a wake-up, returns 0, and when the next
     job or slot comes due, in microseconds since the epoch (None if none is known). `later`: when
     something comes due in other queues. `woken`: whose wake-ups this waiter has taken; it looks at
-    them, too, until nothing is due there."""
+    them, too, until nothing is due there. `ahead`: answers to `wakeup_queries` that are known."""
     woken -= put_back(session, found)
     upcoming = [] if later is None else [later]
     for one in found:
@@ -93,7 +98,9 @@ def take_wakeup(
         if not one.is_due:
             upcoming += [one.next_due] if one.next_due is not None else []
             continue
-        *dues, next_, ready = session.read(*_wakeup_queries(one))
+        *dues, next_, ready = ahead.get(one.queue) or session.read(
+            *wakeup_queries(one.queue, one.delayed or one.now, one.ready or one.now)
+        )
         upcoming += [number(at) for (at,) in next_.rows]
         latest = max((number(at) for result in dues for (at,) in result.rows), default=0)
         if not (one.armed or latest > one.seen or one.seen > one.now):
@@ -106,18 +113,15 @@ def take_wakeup(
     return 0, min(upcoming, default=None)
 
 
-def _wakeup_queries(one: QueueState) -> list[Query]:
+def wakeup_queries(queue: str, delayed: int, ready: int) -> list[Query]:
     """Return queries for what has come due last in a queue, for what will come due next, and for
-    how many ready jobs there are."""
-    name, now = one.queue, one.now
-    ready = name, now if one.ready is None else one.ready
-    delayed = name, now if one.delayed is None else one.delayed
+    how many ready jobs there are. No job is delayed until, or was ready at, an earlier time."""
     return [
-        Query(LATEST_READY, ready),
-        Query(LATEST_DELAYED, delayed),
-        Query(LATEST_SLOT, (name,)),
-        Query(NEXT_DELAYED, (name,)),
-        Query(COUNT_WAKEUPS, ready),
+        Query(LATEST_READY, (queue, ready)),
+        Query(LATEST_DELAYED, (queue, delayed)),
+        Query(LATEST_SLOT, (queue,)),
+        Query(NEXT_DELAYED, (queue,)),
+        Query(COUNT_WAKEUPS, (queue, ready)),
     ]
 
 

@@ -1,0 +1,99 @@
+"""What a waiter looks at.
+
+A look over all queues steps over all jobs that were done since somebody has opened a snapshot. So
+it is made once a second, if the budget of such looks allows it. In between, a waiter looks at the
+queues of which it was told, in which something is or comes due, and whose wake-ups it has taken.
+"""
+
+from collections.abc import Collection
+from time import monotonic
+
+from poolq.engines.base import Queues
+from poolq.engines.sql.claims.cursors import ScanCursors
+from poolq.engines.sql.queues.skip_scan import QueryRunner
+from poolq.engines.sql.queues.wakeups import wakeup_queries
+from poolq.engines.sql.session import Answers, Query, QueryResult, Session
+
+from poolq.engines.sql.queues.queue_discovery import (  # isort: skip
+    MAX_WAITED_QUEUES, Floors, QueueState, load_states, look,
+)  # fmt: skip
+
+#: Seconds between looks over all queues.
+LOOK_INTERVAL = 1.0
+#: Seconds between looks if jobs may have been stored before others knew of the waiter, or if others
+#: have taken the wake-up of jobs that are still there.
+POLL_INTERVAL = 0.05
+
+
+class Watch:
+    """`heard`: queues of which the waiter was told, or in which something is due. `known`: queues
+    that it has seen, and when something comes due there (0: unknown). `look_at`: when it looks over
+    all queues, by the monotonic clock. `ahead`: see `take_wakeup`. `_clock`: by how many
+    microseconds the server's clock is ahead."""
+
+    def __init__(self, cursors: ScanCursors) -> None:
+        self.heard: set[str] = set()
+        self.known: dict[str, int] = {}
+        self.look_at = 0.0
+        self.ahead: dict[str, Answers] = {}
+        self._cursors = cursors
+        self._queues: Queues = None
+        self._is_new = False
+        self._clock = 0.0
+
+    def begin(self) -> None:
+        """Look over all queues now and once more, because nobody was told of the waiter before."""
+        self.look_at, self._is_new = 0.0, True
+        self.heard.update(self.known)
+
+    def load(
+        self, session: Session, queues: Queues, woken: Collection[str]
+    ) -> tuple[list[QueueState], int | None, int]:
+        """Return what `SQLEngine._load_due_states` does."""
+        began = monotonic()
+        found = sorted(self._names(session, queues, began))[:MAX_WAITED_QUEUES]
+        names = {*found, *woken}
+        names = names if queues is None else names.intersection(queues)
+        floors = self._cursors.floors(names)
+        read = self._reading_ahead(session, names, floors or Floors(0, 0, 0))
+        reads = monotonic()
+        states = load_states(read, sorted(names), floors)
+        if states:
+            self._clock = states[0].now - reads * 1e6
+        now = int(self._clock + reads * 1e6)
+        self._cursors.saw(states, floors, now, monotonic() - reads)
+        self.heard = {one.queue for one in states if one.is_due}
+        self.known |= {one.queue: 0 if one.paused else one.next_due or 0 for one in states}
+        return states, min((due for due in self.known.values() if due > now), default=None), now
+
+    def _names(self, session: Session, queues: Queues, now: float) -> set[str]:
+        """Return the queues in which something may be due."""
+        budget, is_other = self._cursors.queues, queues != self._queues
+        if not is_other and now < self.look_at:
+            at = self._clock + now * 1e6
+            return self.heard | {name for name, due in self.known.items() if 0 < due <= at}
+        self.look_at = now + (POLL_INTERVAL if self._is_new else LOOK_INTERVAL)
+        self._queues, self._is_new = queues, False
+        if queues is not None:
+            return {*queues}
+        if not is_other and not budget.has_time():
+            return {*self.known}
+        found = look(session.read, session.skips)
+        budget.spend(monotonic() - now)
+        self.known = {**dict.fromkeys(found.ready, 0), **found.slots, **found.delayed}
+        return {*found.names()}
+
+    def _reading_ahead(self, session: Session, names: set[str], floors: Floors) -> QueryRunner:
+        """Return a session's `read` that, if there is a single queue, and the waiter was told of
+        it, also reads what is needed to take its wake-up."""
+        self.ahead = {}
+        if len(names) != 1 or names != self.heard:
+            return session.read
+        (name,) = names
+
+        def read(*queries: Query) -> list[QueryResult]:
+            found = session.read(*queries, *wakeup_queries(name, floors.delayed, floors.ready))
+            self.ahead = {name: found[len(queries) :]}
+            return found[: len(queries)]
+
+        return read
