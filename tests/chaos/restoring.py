@@ -19,6 +19,7 @@ import psycopg
 import pymysql
 import redis
 
+from poolq.engines.postgresql.dialect import DIALECT
 from tests.chaos.failover import Facts, Lost, compare
 from tests.support.postgresql import PostgreSQL
 from tests.support.server import Server
@@ -29,7 +30,7 @@ TABLES = (
     "unique_keys", "overrides", "holds", "schedules", "declared",
 )  # fmt: skip
 #: The tables on PostgreSQL.
-POSTGRESQL_TABLES = (*TABLES, "answers", "added")
+POSTGRESQL_TABLES = (*TABLES, *DIALECT.more_tables)
 #: Seconds that a file's writers, or a server's transactions, may hold up the return.
 PATIENCE = 10
 

@@ -14,6 +14,7 @@ from poolq.engines.mysql import MySQLEngine
 from poolq.engines.mysql.engine import admit_queries
 from poolq.engines.postgresql import PostgreSQLEngine
 from poolq.engines.postgresql.session import MARK_CLAIMED
+from poolq.engines.sql import job_counters
 from poolq.engines.sql.administration import paging, queue_counts, stored_jobs
 from poolq.engines.sql.claims import cancelling, claiming, recovery, settling, stepping
 from poolq.engines.sql.engine import SQLEngine
@@ -255,7 +256,19 @@ def faults(plan: dict[str, Any], first: dict[str, str]) -> Iterator[str]:
                 yield f"{index}: {cond}"
 
 
-@pytest.fixture(params=["fresh", "analysed when empty", "full", "full and analysed"])
+#: Rows of each table that grows, with as many in each place.
+MANY = """INSERT INTO {jobs} (id, place, queue, due_at, history, body, request)
+    SELECT md5(i::text), (ARRAY['', 'd', 'w:w' || i % 50, 'p:1:k' || i % 300, 'r:1:k'])[i % 5 + 1],
+        'q' || i % 500, i, '', '', i FROM generate_series(1, 100000) i;
+INSERT INTO {failed} (id, queue, at, attempt, crashes, failing, history, body)
+    SELECT md5(i::text), 'q' || i % 50, i, 1, 0, 0, '', '' FROM generate_series(1, 20000) i;
+INSERT INTO {windows} (name, span, most, start, used, ends)
+    SELECT 'k' || i, 1, 5, 1, 1, i FROM generate_series(1, 20000) i;
+INSERT INTO {lines} (place, queue, slot, name, span, most)
+    SELECT 'p:1:k' || i, 'q' || i % 500, i, 'k' || i, 1, 5 FROM generate_series(1, 20000) i"""
+
+
+@pytest.fixture(params=["fresh", "analysed when empty", "full", "full and analysed", "many"])
 def planned(
     request: pytest.FixtureRequest, postgresql: PostgreSQLEngine, postgresql_server: PostgreSQL
 ) -> Iterator[Explained]:
@@ -264,7 +277,10 @@ def planned(
     with postgresql_server.connect(options=options) as raw:
         if "full" in request.param:
             fill(postgresql)
-        if "analysed" in request.param:
+        if request.param == "many":
+            for statement in MANY.format_map(postgresql.texts.tokens).split(";"):
+                raw.execute(statement.encode())
+        if "analysed" in request.param or request.param == "many":
             raw.execute("ANALYZE")
         yield Explained(raw, postgresql)
 
@@ -277,6 +293,10 @@ def test_postgresql_uses_its_indexes_and_sorts_nothing(planned: Explained) -> No
     ops |= {"claims": mark, "state from a floor": states}
     ops["enough"] = Query(claiming.COUNT_READY, ("q", 1, 5))
     ops |= {"returned": RETURNED, "returned behind": RETURNED_BEHIND}
+    ops["last answer"] = Query(stepping.LAST_ANSWER, ("w1", 1))
+    ops["next answer"] = Query(stepping.REPLACE_ANSWER, (1, b"", "w1", 1))
+    ops["counters to add up"] = Query(job_counters.APPENDED, (1,))
+    ops["counters that were added up"] = Query(job_counters.DELETE_APPENDED, ([1, 2],))
     del ops["parked jobs to purge"]  # rare; if the tables seem to be empty, it may read all jobs
     found = {name: list(faults(planned.plan(op), first)) for name, op in ops.items()}
     assert not {name: some for name, some in found.items() if some}
