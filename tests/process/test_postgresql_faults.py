@@ -1,13 +1,15 @@
-"""What only PostgreSQL has: a standby that takes the place of the primary, and locks that the
-server takes from a worker that is stopped."""
+"""What only PostgreSQL has: a standby that takes the place of the primary, locks that the server
+takes from a worker that is stopped, and a lock of the whole server for who notifies."""
 
 from __future__ import annotations
 
 import os
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from threading import Barrier
 
 import psutil
 import psycopg
@@ -105,3 +107,38 @@ def test_the_locks_of_a_worker_that_is_stopped_amid_a_transaction_are_free_after
     until(project.settled, what="all jobs to be done")
     assert sorted(project.ledger.ids("end")) == sorted(many)
     assert project.total("done") == len(many)
+
+
+PRODUCERS, PUSHES = 50, 30
+WAITED_FOR = "SELECT DISTINCT wait_event FROM pg_stat_activity WHERE wait_event IS NOT NULL"
+
+
+def test_busy_producers_do_not_stand_in_line_for_notifications(
+    make_project: MakeProject, postgresql_server: PostgreSQL
+) -> None:
+    """All commits that notify take one lock, which is of the kind `object`. While workers are busy,
+    nobody waits, so nobody is notified."""
+    project = make_project(postgresql_server.url)
+    project.ready(2, "--node-ttl=1200")
+    project.dispatch_many("Brief", 5000)  # for minutes
+    together, seen = Barrier(PRODUCERS), set[str]()
+
+    def produce(_: int) -> None:
+        together.wait(60)
+        for _ in range(PUSHES):
+            project.dispatch("Brief")
+        project.engine.close()
+
+    with closing(postgresql_server.connect()) as raw:
+        is_over = f"""SELECT last_value < extract(epoch FROM clock_timestamp()) * 1000
+            FROM "{project.namespace}_waiting\""""
+        until(lambda: raw.execute(is_over.encode()).fetchall() == [(True,)], what="a busy pool")
+        with ThreadPoolExecutor(PRODUCERS) as threads:
+            some = [threads.submit(produce, number) for number in range(PRODUCERS)]
+            while not all(one.done() for one in some):
+                seen.update(what for (what,) in raw.execute(WAITED_FOR))
+        for one in some:
+            one.result(60)
+    assert project.left() > PRODUCERS * PUSHES
+    assert "ClientRead" in seen
+    assert "object" not in seen, seen
