@@ -68,6 +68,10 @@ def lock(raw: psycopg.Connection, project: Project, how: str = "") -> None:
     raw.execute(f"SELECT 1 FROM {project.namespace}_workers FOR UPDATE {how}".encode())
 
 
+STATES = """SELECT state, COALESCE(wait_event_type, '') FROM pg_stat_activity
+    WHERE client_port = ANY(%s)"""
+
+
 def is_stopped(pid: int) -> bool:
     found = process(pid)
     return found is not None and found.state == "T"
@@ -79,25 +83,28 @@ def test_the_locks_of_a_worker_that_is_stopped_amid_a_transaction_are_free_after
     project = make_project(postgresql_server.url)
     pool = project.ready(1, "--node-ttl=1200")
     (worker,) = pool.workers()
-    many = project.dispatch_many("Quick", 500)
-    with closing(postgresql_server.connect()) as raw:
+    many: list[str] = []
+    with closing(postgresql_server.connect()) as raw, closing(postgresql_server.connect()) as eye:
 
-        def works() -> bool:
+        def states() -> set[tuple[str, str]]:
+            """What the worker's sessions do, and what they wait for."""
             ports = [one.laddr.port for one in psutil.Process(worker.pid).net_connections()]
-            sql = "SELECT 1 FROM pg_stat_activity WHERE client_port = ANY(%s) AND state = 'active'"
-            return raw.execute(sql, [ports]).rowcount > 0
+            return set(eye.execute(STATES, [ports]).fetchall())
 
         def is_caught() -> bool:
-            """Stop the worker, and let it go on unless it has locked its row."""
-            if not project.left():
-                many.extend(project.dispatch_many("Quick", 500))
-            os.kill(worker.pid, signal.SIGSTOP)
-            until(lambda: is_stopped(worker.pid) and not works(), what="the worker to stand still")
+            """Stop the worker while it waits for its row, which it then gets."""
+            with raw.transaction():
+                lock(raw, project)
+                many.extend(project.dispatch_many("Quick", 50))
+                until(lambda: ("active", "Lock") in states(), what="the worker to wait")
+                os.kill(worker.pid, signal.SIGSTOP)
+                until(lambda: is_stopped(worker.pid), what="the worker to stop")
+            until(lambda: all(what != "active" for what, _ in states()))
             try:
                 lock(raw, project, "NOWAIT")
             except psycopg.errors.LockNotAvailable:
                 return True
-            os.kill(worker.pid, signal.SIGCONT)
+            os.kill(worker.pid, signal.SIGCONT)  # its wait has ended before
             return False
 
         until(is_caught, 60, "a worker that is stopped amid a transaction")
