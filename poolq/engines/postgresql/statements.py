@@ -6,7 +6,7 @@ combination of types, and for each `Expression` that replaces an argument.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import count, groupby
 from typing import NamedTuple
@@ -24,6 +24,10 @@ from poolq.engines.sql.session import BatchQuery, Query, RenderedSQL
 _MARK = re.compile(r"\?")
 #: A statement that inserts a row, and does nothing else.
 INSERTS_A_ROW = re.compile(r"(INSERT [^?]*) VALUES \(((?:\?|''::bytea)(?:, (?:\?|''::bytea))*)\)")
+
+
+#: The values of rows by column.
+Columns = Sequence[Sequence[object]]
 
 
 class Expression(NamedTuple):
@@ -96,39 +100,60 @@ class Statements:
     def _bind_rows(self, start: str, marks: str, rows: Sequence[Sequence[object]]) -> list[Bound]:
         """Return statements that insert rows in their order, as many as possible by each one.
         `start`: the statement up to its VALUES. `marks`: these."""
+        columns: Columns = list(zip(*rows, strict=True))
+        if all(_is_constant(one) or Expression not in map(type, one) for one in columns):
+            return [self._bind_columns(start, marks, columns)]
         by_shape = groupby(rows, lambda row: tuple(map(_sql_of, row)))
-        return [self._bind_like(start, marks, exprs, list(some)) for exprs, some in by_shape]
+        shapes = [list(zip(*some, strict=True)) for _, some in by_shape]
+        return [self._bind_columns(start, marks, one) for one in shapes]
 
-    def _bind_like(
-        self, start: str, marks: str, exprs: tuple[str, ...], rows: Sequence[Sequence[object]]
-    ) -> Bound:
-        """Return the statement that inserts rows with the same expressions."""
-        columns, names = [], list[str]()
-        for column in zip(*map(_args_of, rows), strict=True):
-            if column.count(None) < len(column):
-                columns.append(column)
-                names.append(f"c{len(columns)}")
-            else:
+    def _bind_columns(self, start: str, marks: str, columns: Columns) -> Bound:
+        """Return the statement that inserts rows with the same expressions. A column that has one
+        value is sent once, as `?`; the others are arrays."""
+        exprs = tuple(_sql_of(column[0]) for column in columns)
+        constants, arrays, names = list[object](), list[Sequence[object]](), list[str]()
+        for column in _values_of(columns):
+            if column.count(None) == len(column):
                 names.append("NULL")
+            elif arrays and _is_constant(column):
+                constants.append(column[0])
+                names.append("?")
+            else:
+                arrays.append(column)
+                names.append(f"c{len(arrays)}")
         sql = _insert_from_arrays(start, marks, exprs, tuple(names))
-        return self._bound((sql,), sql, columns)
+        return self._bound((sql,), sql, [*constants, *arrays])
 
 
 @lru_cache(maxsize=1000)
 def _insert_from_arrays(start: str, marks: str, exprs: Sequence[str], names: Sequence[str]) -> str:
     """Return the statement that inserts a row for each element of its arguments, which are arrays.
-    `exprs`: what replaces the marks. `names`: what replaces the marks of these, NULL or a column.
+    `exprs`: what replaces the marks. `names`: what replaces the marks of these: NULL, `?` or the
+    name of a column.
     """
     given, named = iter(exprs), iter(names)
     selected = _MARK.sub(lambda _: next(given), marks)
     selected = _MARK.sub(lambda _: next(named), selected)
-    columns = [name for name in names if name != "NULL"]
+    columns = [name for name in names if name.startswith("c")]
     arrays = ", ".join("?" for _ in columns)
     return f"{start} SELECT {selected} FROM unnest({arrays}) u ({', '.join(columns)})"
 
 
 def _sql_of(arg: object) -> str:
     return arg.sql if isinstance(arg, Expression) else "?"
+
+
+def _is_constant(column: Sequence[object]) -> bool:
+    return column.count(column[0]) == len(column)
+
+
+def _values_of(columns: Columns) -> Iterator[Sequence[object]]:
+    """Yield the columns, with those of its arguments in place of one of expressions."""
+    for column in columns:
+        if isinstance(column[0], Expression):
+            yield from zip(*(one.args for one in column), strict=True)  # type: ignore[attr-defined]  # all are expressions
+        else:
+            yield column
 
 
 def _args_of(row: Sequence[object]) -> list[object]:
