@@ -16,6 +16,7 @@
      ├── Refused                the job's or pool's state forbids the request      exit 1
      ├── EngineError            the engine's answer is an error or unexpected      exit 1
      │    ├── EngineUnavailable the engine cannot be reached                       exit 69
+     │    │    ├── EngineRefused a wrong user, password or database           exit 78
      │    │    ├── StoreMissing SQLite's file does not exist yet              exit 69
      │    │    └── EngineFull   the engine has no memory for new jobs         exit 69
      │    ├── SchemaError       the tables are missing, older or newer             exit 78
@@ -130,6 +131,13 @@ class EngineUnavailable(EngineError):
         super().__init__(text)
         self.ids = tuple(ids)
         self.maybe_stored = maybe_stored
+
+
+class EngineRefused(EngineUnavailable):
+    """The engine refuses each connection until the configuration of one of the two is changed: the
+    user, the password, the database or a certificate. A pool that runs tries again."""
+
+    exit_code = 78
 
 
 class StoreMissing(EngineUnavailable):

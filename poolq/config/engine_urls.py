@@ -39,6 +39,9 @@ ALIASES = {
 }  # fmt: skip
 DRIVER_SCHEMES = ("mysql", "mariadb", "postgresql", "sqlite")
 
+#: Relatives of PostgreSQL that lack what poolq needs, by their schemes.
+RELATIVES = {"cockroachdb": "CockroachDB", "yugabytedb": "YugabyteDB"}
+
 #: _NAME: names of options in a part of a query that ends at & or #. _SECRET: names of secrets.
 _NAME = re.compile(r"(?:^|[?;])([^?;=]*)=")
 _SECRET = re.compile("pass|pwd|secret|token|auth", re.IGNORECASE)
@@ -90,6 +93,8 @@ def _scheme(given: str, url: str) -> str:
     if plus and ALIASES.get(base, base) in DRIVER_SCHEMES:
         found = base
     found = ALIASES.get(found, found)
+    if base in RELATIVES:
+        raise ValueError(f"{redact(url)!r} is {RELATIVES[base]}; poolq needs PostgreSQL itself")
     if found not in SCHEMES:
         raise ValueError(f"{redact(url)!r} has an unknown scheme; {_known_schemes(given)}")
     return found

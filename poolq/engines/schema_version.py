@@ -7,13 +7,16 @@ from poolq.config.own_command import own_command
 from poolq.errors import SchemaError
 
 
-def check_version(found: int, needed: int, redacted_url: str) -> None:
+def check_version(found: int, needed: int, redacted_url: str, place: str = "") -> None:
     """Raise SchemaError unless the version is the one that this code needs. 0 stands for no
-    tables."""
+    tables at this `place`."""
     if found == needed:
         return
     if found == 0:
-        raise SchemaError(f"{redacted_url} has no poolq tables: run {own_command('db migrate')}")
+        raise SchemaError(
+            f"{redacted_url} has no poolq tables{place}: run {own_command('db migrate')}, or have a"
+            f" role that may make tables run what {own_command('db sql')} prints"
+        )
     has = f"{redacted_url} has version {found}, and this poolq needs {needed}"
     if found < needed:
         raise SchemaError(

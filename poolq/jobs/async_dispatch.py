@@ -142,7 +142,7 @@ def _own_part(call: _Call, error: EngineUnavailable) -> list[JobId] | EngineUnav
     own = [push.id for push in call.pushes if push.id in failed]
     if failed and not own:
         return [JobId(push.id) for push in call.pushes]
-    return EngineUnavailable(str(error), ids=own, maybe_stored=error.maybe_stored)
+    return type(error)(str(error), ids=own, maybe_stored=error.maybe_stored)
 
 
 def _answer(answers: Sequence[_Answer]) -> None:

@@ -22,7 +22,7 @@ from poolq.common.backoff import ExponentialPause
 from poolq.common.escaping import clean
 from poolq.config.engine_urls import sqlite_file
 from poolq.config.project import PROJECT_FILES
-from poolq.errors import EngineUnavailable
+from poolq.errors import EngineRefused, EngineUnavailable
 from poolq.jobs.block import open_block
 from poolq.jobs.callbacks import Storing, around_dispatch
 from poolq.jobs.ids import HolderId, JobId
@@ -185,7 +185,7 @@ def _push(to: _Producer, pushes: Sequence[Push]) -> list[str]:
 def _retry_push(to: _Producer, pushes: Sequence[Push], error: EngineUnavailable) -> list[str]:
     """Retry the jobs that are certainly not stored. Raises EngineUnavailable."""
     pauses, left = _pauses(to.timeout), pushes
-    while not error.maybe_stored:
+    while not error.maybe_stored and not isinstance(error, EngineRefused):
         missing = set(error.ids) or set(map(_id_of, left))
         # If a unique job is not missing, it may have given way to a job that is not known here.
         if any(one.unique and one.id not in missing for one in left) or not next(pauses, False):
@@ -197,7 +197,7 @@ def _retry_push(to: _Producer, pushes: Sequence[Push], error: EngineUnavailable)
         except EngineUnavailable as again:
             error = again
     ids = error.ids or list(map(_id_of, left))
-    raise EngineUnavailable(str(error), ids=ids, maybe_stored=error.maybe_stored) from error
+    raise type(error)(str(error), ids=ids, maybe_stored=error.maybe_stored) from error
 
 
 def _pauses(timeout: float) -> Iterator[bool]:

@@ -28,7 +28,7 @@ from setproctitle import setproctitle
 
 from poolq.config import Config, open_engine
 from poolq.engines.base import Engine, Recovered
-from poolq.errors import CANNOT_START, EngineError, EngineUnavailable, PoolqError
+from poolq.errors import CANNOT_START, EngineError, EngineRefused, EngineUnavailable, PoolqError
 from poolq.keeper.cancel_watch import CancelWatch
 from poolq.keeper.failure_detector import FailureDetector
 from poolq.keeper.heartbeat import HeartbeatThread
@@ -188,7 +188,8 @@ class Keeper:
                 if not had_contact:
                     self._take_over()
             except EngineUnavailable as error:
-                if (monotonic() > deadline and not had_contact) or self._signals.stopping:
+                is_final = isinstance(error, EngineRefused) or monotonic() > deadline
+                if (is_final and not had_contact) or self._signals.stopping:
                     return self._log_error(error)
                 self._signals.wait(RETRY_DELAY)
             except PoolqError as error:

@@ -167,7 +167,7 @@ def test_doctor_knows_that_autovacuum_comes_too_seldom_for_busy_tables(
 ) -> None:
     monkeypatch.setattr(checks, "FEW_DEAD_ROWS", dead)
     monkeypatch.setattr(checks, "SHORT_NAPTIME", seconds)
-    every = checks.checks(postgresql.session, postgresql.schema)
+    every = checks.checks(postgresql.session, postgresql.schema, False)
     (found,) = (one for one in every if one.name == "autovacuum")
     assert (found.level, "60 s" in found.text) == (level, True)
 
@@ -353,5 +353,5 @@ def test_the_doctor_names_who_holds_an_old_snapshot(
     assert found["snapshot"].level == "warn"
     assert "(report, idle in transaction) holds a snapshot for" in found["snapshot"].text
     levels = {name: one.level for name, one in found.items()}
-    assert levels.pop("durability") == "warn", "fsync is off in the tests"
+    assert levels.pop("durability") == "bad", "fsync is off in the tests"
     assert set(levels.values()) == {"ok", "warn"}

@@ -19,6 +19,15 @@ from tests.support.project import Project
 from tests.support.server import free_port
 from tests.support.wait import until
 
+REFUSED = """
+import os, poolq
+os.environ["POOLQ_DISPATCH_TIMEOUT"] = "3600"
+try:
+    poolq.dispatch("jobs:A")
+except poolq.EngineUnavailable as error:
+    print(error.exit_code, len(error.ids))
+"""
+
 
 def said(pool: Pool) -> list[str]:
     """The lines of trouble in the log."""
@@ -111,6 +120,20 @@ def test_tables_that_are_missing(project: Project) -> None:
     assert pool.wait_exit() == 78
     (line,) = said(pool)
     assert "poolq db migrate" in line
+
+
+@on("mariadb", "postgresql")
+def test_a_user_whom_the_server_does_not_know(project: Project) -> None:
+    """Nor does anybody try again."""
+    scheme, _, rest = project.url.partition("://")
+    url = f"{scheme}://nobody:s3cret@{rest.rpartition('@')[2]}"
+    pool = project.pool(1, url=url)
+    assert pool.wait_exit() == 78
+    (line,) = said(pool)
+    assert "check the user" in line
+    assert "s3cret" not in pool.log
+    project.url = url
+    assert project.produce(REFUSED) == "78 1\n"
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import psycopg
 from tests.support.postgresql import AS_USER, USER, PostgreSQL
 from tests.support.server import HOST, Server, binary
 
-#: Few sessions, which many clients share, and none of these can keep a statement prepared.
+#: Few sessions, which many clients share.
 SETTINGS = """[databases]
 * = host={host} port={port}
 [pgbouncer]
@@ -21,16 +21,16 @@ auth_type = trust
 auth_file = {users}
 pool_mode = {mode}
 default_pool_size = {size}
-max_prepared_statements = 0
+max_prepared_statements = {prepared}
 """
 
 
 class PgBouncer(Server):
-    """`mode`: transaction or session."""
+    """`mode`: transaction or session. `prepared`: how many statements it keeps for each client."""
 
     privileges = AS_USER
 
-    def __init__(self, folder: Path, behind: PostgreSQL, mode: str) -> None:
+    def __init__(self, folder: Path, behind: PostgreSQL, mode: str, prepared: int = 0) -> None:
         super().__init__(folder)
         users = folder / "users.txt"
         users.write_text('"poolq" ""\n')
@@ -38,7 +38,7 @@ class PgBouncer(Server):
         self._file.write_text(
             SETTINGS.format(
                 host=behind.host, port=behind.port, listen=self.host, own_port=self.port,
-                users=users, mode=mode, size=5 if mode == "transaction" else 100,
+                users=users, mode=mode, prepared=prepared, size=5 if mode == "transaction" else 100,
             )
         )  # fmt: skip
         if AS_USER:

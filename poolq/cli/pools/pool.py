@@ -160,8 +160,8 @@ def kill(settings: Config, target: str, give_back: bool, yes: bool) -> None:
 def health(settings: Config, probe: str | None) -> int:
     """Report a pool's health to a probe.
 
-    Exits with 0 if it is healthy, with 1 and the reason if it is not, and with 69 if there is no
-    such pool. The command asks the pool, never the broker.
+    Give one of --live and --ready. Exits with 0 if it is healthy, with 1 and the reason if it is
+    not, and with 69 if there is no such pool. The command asks the pool, never the broker.
     """
     if probe is None:
         context = click.get_current_context(silent=True)

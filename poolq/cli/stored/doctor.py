@@ -19,6 +19,7 @@ from poolq.errors import (
     EngineError,
     EngineUnavailable,
     PoolqError,
+    RightMissing,
     SchemaError,
     StoreMissing,
 )
@@ -45,6 +46,8 @@ COLUMNS = (
     tables.Column("LEVEL", lambda one: one.level),
     tables.Column("FOUND", lambda one: one.text, wrap=True),
 )
+#: What a check of an error is called.
+NAMES = {SchemaError: "schema", RightMissing: "rights", ConfigError: "settings"}
 STYLES = {"ok": "good", "warn": "warn", "bad": "bad"}
 
 
@@ -93,8 +96,7 @@ def examine(engine: Engine, checks: list[Check]) -> int:
         checks.append(Check("reachable", "bad", str(error)))
         return error.exit_code
     except (EngineError, ConfigError) as error:
-        name = "schema" if isinstance(error, SchemaError) else "engine"
-        checks.append(Check(name, "bad", str(error)))
+        checks.append(Check(NAMES.get(type(error), "answer"), "bad", str(error)))
         return error.exit_code
     bad = [check.name for check in checks if check.level == "bad"]
     if not bad:

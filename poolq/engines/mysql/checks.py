@@ -29,7 +29,7 @@ def checks(session: MySQLSession, schema: MySQLSchema) -> list[Check]:
         *unique_keys.checks(session),
         _isolation(found.get("transaction_isolation") or found.get("tx_isolation", "?")),
         _durability(found),
-        _writable(found),
+        _primary(found),
         _binlog(found),
         _cluster(found),
         Check("packet", "ok", f"max_allowed_packet is {found.get('max_allowed_packet')} bytes"),
@@ -82,10 +82,10 @@ def _durability(found: dict[str, str]) -> Check:
     return Check("durability", "ok", f"{setting}: every commit waits for the disk")
 
 
-def _writable(found: dict[str, str]) -> Check:
+def _primary(found: dict[str, str]) -> Check:
     if found.get("read_only", "OFF") in ("OFF", "0"):
-        return Check("writable", "ok", "this server accepts writes")
-    return Check("writable", "bad", "read_only is on: this is a replica; use the primary")
+        return Check("primary", "ok", "this server accepts writes")
+    return Check("primary", "bad", "read_only is on: this is a replica; use the primary")
 
 
 def _binlog(found: dict[str, str]) -> Check:

@@ -5,7 +5,7 @@ import pymysql
 from poolq.config.own_command import own_command
 from poolq.engines.mysql.options import MySQLOptions
 from poolq.engines.sql.session import DuplicateKey
-from poolq.errors import EngineError, EngineUnavailable, RightMissing, SchemaError
+from poolq.errors import EngineError, EngineRefused, EngineUnavailable, RightMissing, SchemaError
 
 #: Errors after which a transaction is repeated: a row changed after MariaDB's snapshot (1020),
 #: lock wait timeout (1205), deadlock (1213), a statement that was killed (1317) or too slow (1969,
@@ -20,8 +20,8 @@ UNSENT = (1047, 2003, 2006)
 NO_TABLE = (1146, 1054)
 
 _ADVICE: tuple[tuple[type[EngineError], tuple[int, ...], str], ...] = (
-    (EngineUnavailable, (1044, 1045, 1698), "; check the user, the password and the privileges"),
-    (EngineUnavailable, (1049,), "; create it: CREATE DATABASE `{database}`"),
+    (EngineRefused, (1044, 1045, 1698), "; check the user, the password and the privileges"),
+    (EngineRefused, (1049,), "; create it: CREATE DATABASE `{database}`"),
     (EngineUnavailable, (1040, 1203, 1226), "; raise max_connections, or run fewer processes"),
     (EngineUnavailable, (3, 1021, 1114), "; free space on the server's disk"),
     (EngineUnavailable, RETRYABLE, "; retries did not help"),

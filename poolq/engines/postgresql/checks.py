@@ -1,7 +1,9 @@
 """The checks of `poolq doctor` for a PostgreSQL server."""
 
+from collections.abc import Callable
+from contextlib import closing
+
 from poolq.engines.base import Check, ServerInfo
-from poolq.engines.postgresql.options import PostgreSQLOptions
 from poolq.engines.postgresql.requirements import MIN_SERVER
 from poolq.engines.postgresql.schema import PostgreSQLSchema
 from poolq.engines.postgresql.session import PostgreSQLSession
@@ -26,6 +28,7 @@ CONNECTIONS_LEFT = """SELECT 1 + LEAST(
     FROM pg_stat_activity WHERE datid IS NOT NULL AND usesysid IS NOT NULL"""
 #: Connections of a pool's keeper.
 KEEPER_CONNECTIONS = 3
+READ_PID = Query("SELECT pg_backend_pid()")
 CLOCK_AND_ROLE = "SELECT {now}, pg_is_in_recovery(), COUNT(*) FROM pg_stat_replication"
 #: Who holds the oldest snapshot, for how many seconds if that is known, and how many transactions
 #: have begun since then.
@@ -48,7 +51,7 @@ OLD_SECONDS, OLD_TRANSACTIONS = 300, 1_000_000
 FEW_CONNECTIONS, FEW_DEAD_ROWS, SHORT_NAPTIME = 20, 100_000, 15
 
 
-def checks(session: PostgreSQLSession, schema: PostgreSQLSchema) -> list[Check]:
+def checks(session: PostgreSQLSession, schema: PostgreSQLSchema, shared: bool) -> list[Check]:
     settings, state, oldest, dead, left = session.read(
         *map(Query, (SETTINGS, CLOCK_AND_ROLE, OLDEST_SNAPSHOT, DEAD_ROWS, CONNECTIONS_LEFT))
     )
@@ -60,29 +63,41 @@ def checks(session: PostgreSQLSession, schema: PostgreSQLSchema) -> list[Check]:
         *unique_keys.checks(session),
         _durability(found),
         _replication(found, standbys),
-        _writable(is_standby),
+        _primary(is_standby),
         _autovacuum(found, dead),
         _snapshot(oldest),
         _dead_rows(dead),
-        _connections(session, left.rows[0][0]),
+        _connections(session, left.rows[0][0], shared),
         clock_check(now),
     ]
 
 
-def check_pool(session: PostgreSQLSession, options: PostgreSQLOptions, processes: int) -> None:
+def is_shared(session: PostgreSQLSession, connect: Callable[[], PostgreSQLSession]) -> bool:
+    """Return whether a pooler may use another session of the server for each transaction, also if
+    the URL says that it does not. Then a new connection gets the session that another one has just
+    used, unless a third comes in between. While it has that one, the other gets another."""
+    if not session.options.is_session:
+        return session.wire.is_shared
+    with closing(connect()) as one, closing(connect()) as other:
+        one.wire.is_shared = other.wire.is_shared = True  # prepare nothing
+        first = one.read(READ_PID)
+        return other.transact(lambda tx: tx.run(READ_PID) == first or one.read(READ_PID) != first)
+
+
+def check_pool(session: PostgreSQLSession, shared: bool, processes: int) -> None:
     """Raise ConfigError if a pool cannot work on these connections, or EngineUnavailable if there
     are too few for this many workers."""
-    if session.wire.is_shared:
+    if shared:
         raise ConfigError(
-            f"{options.redacted_url} is a pooler that may use another connection for each"
-            " transaction; a pool needs its own: name the server itself, or add ?pooler=session"
-            " if the pooler is in session mode"
+            f"{session.redacted_url} is a pooler that may use another connection for each"
+            " transaction; a pool needs its own: name the server itself, or let the pooler have"
+            " pool_mode = session and the URL ?pooler=session"
         )
     (found,) = session.read(Query(CONNECTIONS_LEFT))
     left, needed = found.rows[0][0], processes + KEEPER_CONNECTIONS
     if left < needed:
         raise EngineUnavailable(
-            f"{options.redacted_url}: {left} connections are left, and this pool needs {needed};"
+            f"{session.redacted_url}: {left} connections are left, and this pool needs {needed};"
             " raise max_connections, or run fewer workers"
         )
 
@@ -107,7 +122,7 @@ def _version(found: dict[str, str]) -> Check:
 
 def _durability(found: dict[str, str]) -> Check:
     if found["fsync"] == "off":
-        return Check("durability", "warn", "fsync is off: a crash may destroy the database;"
+        return Check("durability", "bad", "fsync is off: a crash may destroy the database;"
                      " set it to on")  # fmt: skip
     setting = f"synchronous_commit is {found['synchronous_commit']}"
     if found["synchronous_commit"] == "off":
@@ -125,10 +140,10 @@ def _replication(found: dict[str, str], standbys: int) -> Check:
                  " the last jobs, unless synchronous_standby_names is set")  # fmt: skip
 
 
-def _writable(is_standby: bool) -> Check:
+def _primary(is_standby: bool) -> Check:
     if not is_standby:
-        return Check("writable", "ok", "this server accepts writes")
-    return Check("writable", "bad", "this is a standby; use the primary")
+        return Check("primary", "ok", "this server accepts writes")
+    return Check("primary", "bad", "this is a standby; use the primary")
 
 
 def _autovacuum(found: dict[str, str], dead: QueryResult) -> Check:
@@ -162,10 +177,14 @@ def _dead_rows(found: QueryResult) -> Check:
     return Check("dead rows", level, text)
 
 
-def _connections(session: PostgreSQLSession, left: int) -> Check:
-    if session.wire.is_shared:
+def _connections(session: PostgreSQLSession, left: int, shared: bool) -> Check:
+    if shared and session.options.is_session:
+        return Check("pooler", "bad", "it is in transaction mode, although the URL says"
+                     " ?pooler=session; set pool_mode = session, or leave that out")  # fmt: skip
+    if shared:
         return Check("pooler", "warn", "a pooler may use another connection for each transaction:"
                      " producers work, pools do not")  # fmt: skip
     level = "ok" if left >= FEW_CONNECTIONS else "warn"
     advice = "" if level == "ok" else "; raise max_connections, or run fewer processes"
-    return Check("connections", level, f"{left} are left{advice}")
+    return Check("connections", level, f"{left} are left; a pool needs one for each worker, and"
+                 f" {KEEPER_CONNECTIONS} more{advice}")  # fmt: skip

@@ -36,3 +36,8 @@ DIALECT = Dialect(
     more_tables=("answers", "added", "tokens"),
     instead=WAKE_TOKENS,
 )
+
+
+def with_schema(name: str) -> Dialect:
+    """Return the dialect whose statements name a schema, so that no `search_path` matters."""
+    return DIALECT._replace(quoted=TemplateToken(lambda table: f'{name}."{table}"'))

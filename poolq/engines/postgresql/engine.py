@@ -4,9 +4,9 @@ import time
 from collections.abc import Sequence
 
 from poolq.engines.base import Check, Queues, ServerInfo, Totals
-from poolq.engines.postgresql.checks import bloat, check_pool, checks, server
+from poolq.engines.postgresql.checks import bloat, check_pool, checks, is_shared, server
 from poolq.engines.postgresql.connecting import connect
-from poolq.engines.postgresql.dialect import DIALECT
+from poolq.engines.postgresql.dialect import DIALECT, with_schema
 from poolq.engines.postgresql.faults import translate
 from poolq.engines.postgresql.options import parse_url
 from poolq.engines.postgresql.rights import grant_within
@@ -18,7 +18,7 @@ from poolq.engines.sql.job_counters import Folding
 from poolq.engines.sql.queues.queue_discovery import QueueState
 from poolq.engines.sql.queues.wakeups import take_wakeup
 from poolq.engines.sql.servers import ServerEngine
-from poolq.engines.sql.session import Query, RenderedSQL, TemplateToken
+from poolq.engines.sql.session import Query, RenderedSQL
 from poolq.engines.sql.within import UserSQL
 
 #: The share of the time in which claims and waiters look from the heads of queues, past the jobs
@@ -57,9 +57,7 @@ class PostgreSQLEngine(ServerEngine[PostgreSQLSession]):
         """Return statements that name the schema, whatever the `search_path` of a connection."""
         if self._qualified is None:
             (found,) = self.session.read(Query(SCHEMA_NAME, (self.texts["{schema}"],)))
-            schema = found.rows[0][0]
-            dialect = DIALECT._replace(quoted=TemplateToken(lambda name: f'{schema}."{name}"'))
-            self._qualified = RenderedSQL(dialect, self.namespace)
+            self._qualified = RenderedSQL(with_schema(found.rows[0][0]), self.namespace)
         return self._qualified
 
     def _load_due_states(self, queues: Queues) -> tuple[list[QueueState], int | None, int]:
@@ -100,7 +98,7 @@ class PostgreSQLEngine(ServerEngine[PostgreSQLSession]):
         return super().totals()
 
     def prepare(self, processes: int = 0) -> list[str]:
-        check_pool(self.session, self.options, processes)
+        check_pool(self.session, is_shared(self.session, self._open), processes)
         return []
 
     def server(self) -> ServerInfo:
@@ -110,4 +108,4 @@ class PostgreSQLEngine(ServerEngine[PostgreSQLSession]):
         return bloat(self.session)
 
     def doctor(self) -> list[Check]:
-        return checks(self.session, self.schema)
+        return checks(self.session, self.schema, is_shared(self.session, self._open))

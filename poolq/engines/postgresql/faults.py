@@ -7,7 +7,7 @@ from poolq.engines.postgresql.options import PostgreSQLOptions
 from poolq.engines.postgresql.rights import missing_grant
 from poolq.engines.postgresql.wire import ServerError
 from poolq.engines.sql.session import DuplicateKey
-from poolq.errors import EngineError, EngineUnavailable, RightMissing, SchemaError
+from poolq.errors import EngineError, EngineRefused, EngineUnavailable, RightMissing, SchemaError
 
 #: Errors after which a transaction is repeated: serialization failure, deadlock, lock timeout, a
 #: statement that was cancelled or too slow.
@@ -24,17 +24,21 @@ _ADVICE: tuple[tuple[type[EngineError], tuple[str, ...], str], ...] = (
     (EngineUnavailable, RETRYABLE, "; retries did not help"),
     (SchemaError, NO_TABLE, ": run {migrate}"),
     (DuplicateKey, ("23505",), "; a job with that id is stored already"),
+    (EngineRefused, ("26000", "42P05"), "; the pooler shares sessions: omit ?pooler=session"),
     (EngineError, ("22021",), "; PostgreSQL stores no NUL in a name"),
     (EngineError, ("54000",), "; a name may have at most 255 bytes, and a limit's key 1,000"),
 )
 #: Errors of a server that refuses a connection. It sends no code, but these words.
-_REFUSALS = (
-    (r"authentication failed|no pg_hba\.conf entry|role .* does not exist",
+_REFUSALS: tuple[tuple[type[EngineUnavailable], str, str], ...] = (
+    (EngineRefused,
+     r"authentication failed|no password supplied|no pg_hba|role .* (does not exist|is not permit)",
      "; check the user and the password"),
-    (r"session is read-only|hot standby",
+    (EngineRefused, r"database .* does not exist",
+     '; create it: CREATE DATABASE "{database}"'),
+    (EngineRefused, r"(certificate|private key) file|invalid \S+ value", "; check the URL"),
+    (EngineUnavailable, r"session is read-only|hot standby",
      "; name the primary, if this is a standby, or set default_transaction_read_only to off"),
-    (r"database .* does not exist", '; create it: CREATE DATABASE "{database}"'),
-    (r"too many clients|remaining connection slots|too many connections",
+    (EngineUnavailable, r"too many clients|remaining connection slots|too many connections",
      "; raise max_connections, or run fewer processes"),
 )  # fmt: skip
 
@@ -54,10 +58,9 @@ def translate(error: ServerError, options: PostgreSQLOptions) -> EngineError:
             return kind(what + advice.format(migrate=own_command("db migrate")))
     if not is_lost(error):
         return EngineError(f"{what} ({error.code})")
-    if not error.was_sent:
-        database = options.parameters["dbname"]
-        for pattern, advice in _REFUSALS:
-            if re.search(pattern, str(error)):
-                what += advice.format(database=database)
-                break
-    return EngineUnavailable(what, maybe_stored=error.was_sent)
+    if error.was_sent:
+        return EngineUnavailable(what, maybe_stored=True)
+    for refused, pattern, advice in _REFUSALS:
+        if re.search(pattern, str(error)):
+            return refused(what + advice.format(database=options.parameters["dbname"]))
+    return EngineUnavailable(what)

@@ -16,10 +16,11 @@ _TARGET = re.compile(r'(INSERT|UPDATE|DELETE|LOCK)(?: INTO| FROM| TABLE)? (?:"[^
 
 def missing_grant(error: ServerError, options: PostgreSQLOptions) -> str:
     """Return the GRANT without which a statement, or a connection, was refused."""
-    role = options.parameters.get("user") or os.environ.get("PGUSER") or getpass.getuser()
+    more, role = "", options.parameters.get("user") or os.environ.get("PGUSER") or getpass.getuser()
+    printed = own_command(f"db sql --grants={role}")
     found = _DENIED.search(str(error))
     if found is None:  # the server speaks another language
-        return f"see {own_command(f'db sql --grants={role}')}"
+        return f"see {printed}"
     kind, name = found.groups()
     if kind == "database":
         what = f"CONNECT ON DATABASE {quoted(name)}"
@@ -29,7 +30,8 @@ def missing_grant(error: ServerError, options: PostgreSQLOptions) -> str:
     else:
         schema = f"{quoted(options.schema)}." if options.schema else ""
         what = f"{_rights(error.sql, name)} ON {schema}{quoted(name)}"
-    return f"GRANT {what} TO {quoted(role)};"
+        more = f" ({printed} prints all that a pool needs)"
+    return f"GRANT {what} TO {quoted(role)};{more}"
 
 
 def grant_within(error: Exception, texts: RenderedSQL, by: UserConnection) -> str:

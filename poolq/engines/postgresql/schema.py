@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from poolq.engines.postgresql.dialect import with_schema
 from poolq.engines.postgresql.faults import NO_RIGHT, translate
 from poolq.engines.postgresql.options import PostgreSQLOptions, quoted
 from poolq.engines.postgresql.session import PostgreSQLSession
@@ -33,6 +34,8 @@ class PostgreSQLSchema(ServerSchema[PostgreSQLSession]):
     ) -> None:
         super().__init__(connect, texts, namespace, options.redacted_url)
         self._options = options
+        if options.schema:
+            self.printed = RenderedSQL(with_schema(quoted(options.schema)), namespace)
 
     def grants(self, role: str, kinds: Sequence[str] | None) -> str:
         database, schema = self._options.parameters["dbname"], self._options.schema or "public"
@@ -54,6 +57,7 @@ class PostgreSQLSchema(ServerSchema[PostgreSQLSession]):
         (found,) = session.read(Query(FIND_SCHEMA, (quoted(name or "public"),)))
         current, exists = found.rows[0]
         if current is not None:
+            self.place = f" in schema {current!r}"
             return
         if not name:
             raise ConfigError(

@@ -15,7 +15,14 @@ from poolq.engines.redis.options import parse_url
 from poolq.engines.redis.scripts import SCRIPTS, Script
 from poolq.engines.redis.topology import Topology
 from poolq.engines.schema_version import check_version
-from poolq.errors import ConfigError, EngineError, EngineFull, EngineUnavailable
+from poolq.errors import (
+    ConfigError,
+    EngineError,
+    EngineFull,
+    EngineRefused,
+    EngineUnavailable,
+    RightMissing,
+)
 
 #: The version of the keys. Each change of them raises it.
 KEYS_VERSION = 7
@@ -36,6 +43,7 @@ REFUSALS = {
     "NOAUTH": "needs a password: put it into the URL",
     "WRONGPASS": "refuses this user or password",
 }
+_KINDS = {"OOM": EngineFull, **dict.fromkeys(("NOAUTH", "WRONGPASS"), EngineRefused)}
 #: Part of the error if SCRIPT KILL has ended a script, which works only before its first write.
 _KILLED = "Script killed by user"
 #: The connection is kept after these errors, unlike after NOREPLICAS, which may mean a new master.
@@ -114,7 +122,7 @@ class RedisClient:
         text = f"engine {self.redacted_url} {why}"
         if lost:
             return ReplyLost(text)
-        return EngineFull(text) if code_of(error) == "OOM" else EngineUnavailable(text)
+        return _KINDS.get(code_of(error), EngineUnavailable)(text)
 
     def _exchange(self, command: Command) -> Any:
         connection = self.open(self._connections)
@@ -163,7 +171,8 @@ class RedisClient:
             if code not in _KEEP_CONNECTION:
                 self._connections.drop()
             return self.unavailable(error)
-        return EngineError(f"engine {self.redacted_url} answers: {_reason(error)}")
+        kind = RightMissing if code == "NOPERM" else EngineError
+        return kind(f"engine {self.redacted_url} answers: {_reason(error)}")
 
 
 def _reason(error: RedisError) -> str:

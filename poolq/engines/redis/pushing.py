@@ -26,9 +26,9 @@ def push(client: RedisClient, pushes: Sequence[Push]) -> list[str]:
         try:
             given_way = client.run("push", *arguments(chunk))
         except EngineUnavailable as error:
-            left = [push.id for push in pushes[len(ids) :]]
-            lost = isinstance(error, ReplyLost)
-            raise EngineUnavailable(str(error), ids=left, maybe_stored=lost) from None
+            error.ids = tuple(push.id for push in pushes[len(ids) :])
+            error.maybe_stored = isinstance(error, ReplyLost)
+            raise
         ids += map(_id_of, chunk)
         if given_way:
             first = len(ids) - len(chunk)

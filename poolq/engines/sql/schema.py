@@ -21,7 +21,8 @@ WRITE_VERSION = """INSERT INTO {schema} (one, version, id) VALUES (1, ?, {random
 
 _NAMESPACE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,47}", re.ASCII)
 _COMMENT = re.compile(r"^--.*$", re.MULTILINE)
-_TABLE = re.compile(r"CREATE TABLE IF NOT EXISTS (\S+) \(.*?;\n", re.DOTALL)
+_TABLE = re.compile(r"CREATE TABLE IF NOT EXISTS ([^\n]+) \(\n.*?;\n", re.DOTALL)
+_LAST = re.compile(r"\w+")
 _KEY = re.compile(r",\n    KEY (\w+) (\(.*?\)[^,\n]*)")
 SHARED = Path(__file__).with_name("schema.sql")
 
@@ -38,13 +39,15 @@ def check_namespace(namespace: str) -> str:
 
 class SQLSchema(ABC):
     """The tables of one namespace. `files`: the statements that make them. `number`: the version
-    that this code needs."""
+    that this code needs. `place`: how errors say where the tables should be. `printed`: renders
+    what others run."""
 
     files: Sequence[Path] = (SHARED,)
+    place = ""
     number: int
 
     def __init__(self, texts: RenderedSQL, namespace: str, redacted_url: str) -> None:
-        self.texts = texts
+        self.texts = self.printed = texts
         self.namespace = namespace
         self.redacted_url = redacted_url
 
@@ -63,11 +66,12 @@ class SQLSchema(ABC):
         if version:
             self.require(version)
             return []
-        return [one for part in _COMMENT.sub("", self._text()).split(";") if (one := part.strip())]
+        text = _COMMENT.sub("", self._text(self.texts))
+        return [one for part in text.split(";") if (one := part.strip())]
 
     def require(self, version: int) -> None:
         """Raise SchemaError unless this is the version that this code needs."""
-        check_version(version, self.number, self.redacted_url)
+        check_version(version, self.number, self.redacted_url, self.place)
 
     def check(self) -> Check:
         """Return the line about the tables in `poolq doctor`."""
@@ -83,21 +87,21 @@ class SQLSchema(ABC):
     def sql(self) -> str:
         """Return the statements that `migrate` would run on an empty database. Run again, they
         change nothing; the last one fails if the tables have another version."""
-        schema, random = self.texts.tokens["schema"], self.texts.tokens["random"]
-        return f"""{self._text()}
+        schema, random = self.printed.tokens["schema"], self.printed.tokens["random"]
+        return f"""{self._text(self.printed)}
 INSERT INTO {schema} (one, version, id)
     SELECT 1, {self.number}, {random} FROM (SELECT 1 AS one) made
     WHERE NOT EXISTS (SELECT 1 FROM {schema} s WHERE s.version = {self.number});
 """
 
-    def _text(self) -> str:
+    def _text(self, texts: RenderedSQL) -> str:
         made = "\n".join(one.read_text("utf-8") for one in self.files)
-        text = made.format_map(self.texts.tokens)
-        return text if self.texts.tokens["keys_within"] else _TABLE.sub(self._with_indexes, text)
+        text = made.format_map(texts.tokens)
+        return text if texts.tokens["keys_within"] else _TABLE.sub(self._with_indexes, text)
 
     def _with_indexes(self, table: re.Match[str]) -> str:
         """Return the statement that makes a table, and those that make its indexes."""
-        made, name, quoted = table[0], table[1].strip('"'), self.texts.tokens["quoted"]
+        made, name, quoted = table[0], _LAST.findall(table[1])[-1], self.texts.tokens["quoted"]
         indexes = [
             f"CREATE INDEX IF NOT EXISTS {quoted:{name}_{key}} ON {table[1]} {columns};\n"
             for key, columns in _KEY.findall(made)

@@ -78,11 +78,13 @@ class DatabaseId:
             said = str(getattr(error, "orig", error)).partition("\n")[0]  # SQLAlchemy adds to it
             if grant := self._user_sql.grant(error, texts, connection):
                 raise TransactionError(f"{connection.label}: {said}{grant}") from error
-            raise TransactionError(
-                f"{connection.label} cannot read {table} ({said}): it needs the database of poolq's"
-                f" engine, {self._redacted_url}, in which {own_command('db migrate')} has made the"
-                " tables"
-            ) from error
+            what = f"{connection.label} cannot read {table} ({said})"
+            if f"{texts.tokens['namespace']}_schema" in said:
+                what += (
+                    f": it needs the database of poolq's engine, {self._redacted_url}, in which"
+                    f" {own_command('db migrate')} has made the tables"
+                )
+            raise TransactionError(what) from error
         if found != self._load() and found != self._load(again=True):
             raise TransactionError(
                 f"{connection.label} has another table {table} than poolq's engine,"

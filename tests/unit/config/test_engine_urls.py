@@ -60,6 +60,8 @@ def test_a_folder_with_odd_characters_survives_the_url() -> None:
     [
         ("reddis://h", "did you mean redis?"),
         ("mongodb://h/db", "unknown scheme"),
+        ("cockroachdb+psycopg://root@h/db", "is CockroachDB; poolq needs PostgreSQL itself"),
+        ("yugabytedb://root@h/db", "is YugabyteDB; poolq needs PostgreSQL itself"),
         ("redi", "did you mean redis?"),
         ("redis:/localhost", "is not a URL; did you mean redis://localhost?"),
         ("Redis:localhost:6379/0", "did you mean Redis://localhost:6379/0?"),

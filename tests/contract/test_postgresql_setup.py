@@ -1,0 +1,174 @@
+"""What whoever sets PostgreSQL up is told: by printed statements, errors, exit codes and doctor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from poolq.engines.base import Push
+from poolq.engines.postgresql import PostgreSQLEngine
+from poolq.engines.transactions.drivers import PsycopgDriver
+from poolq.errors import EngineUnavailable, PoolqError, SchemaError, TransactionError
+from tests.conftest import OwnPostgreSQL
+from tests.contract.conftest import OpenEngine
+from tests.contract.helpers import new_id, push
+from tests.support.cli import Command
+from tests.support.pgbouncer import PgBouncer
+from tests.support.postgresql import PostgreSQL
+from tests.support.scratch import Scratch
+from tests.support.wait import until
+
+TABLES = """SELECT DISTINCT relnamespace::regnamespace::text FROM pg_class
+    WHERE starts_with(relname, %s)"""
+
+
+def test_the_printed_statements_make_the_tables_where_poolq_looks_for_them(
+    postgresql_server: PostgreSQL, namespace: str
+) -> None:
+    """Whoever runs them has another search_path."""
+    schema = f"the shop of {namespace}"
+    url = f"{postgresql_server.url}?schema={schema.replace(' ', '%20')}"
+    with closing(PostgreSQLEngine(url, namespace)) as engine, postgresql_server.connect() as raw:
+        raw.execute(f'CREATE SCHEMA "{schema}"'.encode())
+        with pytest.raises(SchemaError, match=f"no poolq tables in schema '{schema}'.* db sql'"):
+            push(engine, "a")
+        for _ in range(2):
+            raw.execute(engine.schema.sql().encode())
+        push(engine, "a")
+        assert not engine.schema.migrate()
+        assert raw.execute(TABLES, [namespace]).fetchall() == [(f'"{schema}"',)]
+        raw.execute(f'DROP SCHEMA "{schema}" CASCADE'.encode())
+
+
+def test_without_a_schema_in_the_url_the_error_names_that_of_the_role(
+    postgresql_server: PostgreSQL, namespace: str
+) -> None:
+    with closing(PostgreSQLEngine(postgresql_server.url, namespace)) as engine:
+        with pytest.raises(SchemaError, match=r"no poolq tables in schema 'public': run 'poolq db"):
+            push(engine, "a")
+        assert f'CREATE TABLE IF NOT EXISTS "{namespace}_jobs" (' in engine.schema.sql()
+
+
+@pytest.fixture
+def told_off(
+    own_postgresql: OwnPostgreSQL, opened: OpenEngine
+) -> Iterator[tuple[PostgreSQL, psycopg.Connection]]:
+    """A server that asks each role but poolq for a password, and a connection of poolq."""
+    server = own_postgresql(durable=False)
+    opened(server.url, "poolq", migrate=True)
+    with server.connect() as raw:
+        raw.execute("CREATE ROLE shop LOGIN PASSWORD 'right'")
+        rules = server.data / "pg_hba.conf"
+        rules.write_text("host all poolq all trust\nhost all all all scram-sha-256\n")
+        raw.execute("SELECT pg_reload_conf()")
+        until(lambda: not lets_in(server, user="shop", password="wrong"), what="the new rules")
+        yield server, raw
+
+
+def lets_in(server: PostgreSQL, **who: str) -> bool:
+    try:
+        psycopg.connect(server.url, **who).close()  # type: ignore[arg-type]
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def test_what_configuration_must_mend_exits_with_78(
+    told_off: tuple[PostgreSQL, psycopg.Connection], tmp_path: Path
+) -> None:
+    server, _ = told_off
+    (tmp_path / "poolq.toml").touch()
+    (tmp_path / "jobs.py").touch()
+    command = Command(tmp_path)
+    of_shop = server.url.replace("//poolq@", "//shop:{}@")
+    for url, said in (
+        (of_shop.format("wrong"), "check the user and the password"),
+        (of_shop.replace(":{}", ""), "check the user and the password"),
+        (f"{server.url}x", 'CREATE DATABASE "poolqx"'),
+        (f"{server.url}?sslmode=banana", 'invalid sslmode value: "banana"'),
+        (of_shop.format("right"), 'GRANT SELECT ON "poolq_schema" TO "shop";'),
+    ):
+        for words in ("queue ls", "job dispatch jobs:A --by-name", "run --procs=1"):
+            done = command(*words.split(), f"--engine={url}")
+            assert (done.code, said in done.err) == (78, True), (words, done.err)
+
+
+def test_a_read_only_primary_is_not_only_called_a_standby(
+    told_off: tuple[PostgreSQL, psycopg.Connection],
+) -> None:
+    server, raw = told_off
+    raw.execute("ALTER DATABASE poolq SET default_transaction_read_only = on")
+    said = "or set default_transaction_read_only to off"
+    with (
+        closing(PostgreSQLEngine(server.url, "poolq")) as engine,
+        pytest.raises(EngineUnavailable, match=said),
+    ):
+        push(engine, "a")
+
+
+def test_within_says_what_is_wrong_with_the_connection_and_blames_no_table(
+    postgresql: PostgreSQLEngine, postgresql_server: PostgreSQL
+) -> None:
+    def said(raw: psycopg.Connection) -> str:
+        with pytest.raises(TransactionError) as caught:
+            postgresql.within(PsycopgDriver(raw))([Push(new_id(), "q", b"a")])
+        return str(caught.value)
+
+    with psycopg.connect(postgresql_server.url) as raw:
+        with pytest.raises(psycopg.errors.SyntaxError):
+            raw.execute("SELEC")
+        text = said(raw)
+        assert "current transaction is aborted" in text
+        assert "migrate" not in text
+    text = said(raw)
+    assert "the connection is closed" in text
+    assert "migrate" not in text
+
+
+def test_doctor_has_one_name_for_each_thing(
+    postgresql: PostgreSQLEngine, postgresql_server: PostgreSQL, tmp_path: Path
+) -> None:
+    role = f"r_{postgresql.namespace}"
+    (tmp_path / "poolq.toml").touch()
+    of_role = postgresql_server.url.replace("//poolq@", f"//{role}@")
+    flags = f"--engine={of_role}", f"--namespace={postgresql.namespace}"
+    with postgresql_server.connect() as raw:
+        raw.execute(f"CREATE ROLE {role} LOGIN".encode())
+        lacking = Command(tmp_path)("doctor", "--json", *flags)
+        raw.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}".encode())
+        reading = Command(tmp_path)("doctor", "--json", *flags)
+        raw.execute(f"DROP OWNED BY {role}; DROP ROLE {role}".encode())
+    assert (lacking.code, reading.code) == (78, 1)
+    found = [[one["name"] for one in done.json["checks"]] for done in (lacking, reading)]
+    assert found[0] == ["engine", "rights"]
+    assert len(set(found[1])) == len(found[1])
+    levels = {one["name"]: one["level"] for one in reading.json["checks"]}
+    assert (levels["primary"], levels["writable"], levels["durability"]) == ("ok", "bad", "bad")
+
+
+def test_doctor_says_how_many_connections_a_pool_needs(postgresql: PostgreSQLEngine) -> None:
+    (found,) = (one for one in postgresql.doctor() if one.name == "connections")
+    assert "are left; a pool needs one for each worker, and 3 more" in found.text
+
+
+@pytest.mark.parametrize("prepared", [0, 200])
+def test_a_url_that_takes_a_pooler_in_transaction_mode_for_one_in_session_mode(
+    own_postgresql: OwnPostgreSQL, scratch: Scratch, opened: OpenEngine, prepared: int
+) -> None:
+    """If the pooler keeps no statement prepared, an engine soon fails by itself."""
+    server = own_postgresql(durable=False)
+    opened(server.url, "poolq", migrate=True)
+    folder = scratch.folder("pgbouncer")
+    with PgBouncer(folder, server, "transaction", prepared=prepared) as pooler:
+        url = f"{pooler.url}?pooler=session"
+        for _ in range(3):
+            with pytest.raises(PoolqError, match=r"omit|pool_mode = session") as caught:
+                opened(url, "poolq").prepare(2)
+            assert caught.value.exit_code == 78
+        if prepared:
+            (found,) = (one for one in opened(url, "poolq").doctor() if one.name == "pooler")
+            assert (found.level, "although the URL says" in found.text) == ("bad", True)
