@@ -3,7 +3,7 @@
 import re
 import select
 from collections.abc import Callable, Iterator, Sequence
-from itertools import count, islice
+from itertools import count
 from typing import Any, TypeVar
 
 import pymysql
@@ -15,14 +15,8 @@ from poolq.engines.mysql.literals import Expression, FormatSQL, literal, quoted
 from poolq.engines.mysql.options import MySQLOptions
 from poolq.engines.mysql.reconnecting import OpenedConnection, close
 from poolq.engines.sql.location import DELAYED
-from poolq.engines.sql.servers import ServerSession, ServerTransaction
-from poolq.engines.sql.session import (
-    BatchQuery,
-    Query,
-    QueryResult,
-    Row,
-    in_chunks,
-)
+from poolq.engines.sql.servers import ServerSession, ServerTransaction, results_by_query
+from poolq.engines.sql.session import BatchQuery, Query, QueryResult, Row, in_chunks
 from poolq.errors import EngineError
 
 T = TypeVar("T")
@@ -185,14 +179,7 @@ class MySQLTransaction(ServerTransaction):
         first = [] if self.began else [b"BEGIN"]
         self.began = True
         ready = [*first, *(one for group in groups for one in group), *last]
-        found = iter(self._session.send(ready)[len(first) :])
-        results = []
-        for group in groups:
-            mine = list(islice(found, len(group)))
-            results.append(
-                mine[0] if len(mine) == 1 else QueryResult((), sum(one.changed for one in mine))
-            )
-        return results
+        return results_by_query(groups, self._session.send(ready)[len(first) :])
 
     def finish(self, queries: Sequence[Query]) -> list[QueryResult]:
         """Run these statements as the whole transaction, in one round trip."""

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from contextlib import closing
 
 from poolq.engines.base import Check, ServerInfo
-from poolq.engines.postgresql.requirements import MIN_SERVER
 from poolq.engines.postgresql.schema import PostgreSQLSchema
 from poolq.engines.postgresql.session import PostgreSQLSession
 from poolq.engines.sql import unique_keys
@@ -13,8 +12,7 @@ from poolq.engines.sql.session import Query, QueryResult
 from poolq.errors import ConfigError, EngineUnavailable
 
 SETTINGS = """SELECT name, setting FROM pg_settings WHERE name IN ('fsync', 'synchronous_commit',
-    'full_page_writes', 'server_version', 'server_version_num', 'transaction_isolation',
-    'autovacuum', 'autovacuum_naptime', 'synchronous_standby_names')"""
+    'server_version', 'autovacuum', 'autovacuum_naptime', 'synchronous_standby_names')"""
 #: How many connections this role may open now, and the one that asks. Of others' connections, it
 #: sees only whose they are.
 CONNECTIONS_LEFT = """SELECT 1 + LEAST(
@@ -58,7 +56,7 @@ def checks(session: PostgreSQLSession, schema: PostgreSQLSchema, shared: bool) -
     found: dict[str, str] = dict(settings.rows)
     now, is_standby, standbys = state.rows[0]
     return [
-        _version(found),
+        Check("version", "ok", f"PostgreSQL {found['server_version']}"),
         schema.check(),
         *unique_keys.checks(session),
         _durability(found),
@@ -111,13 +109,6 @@ def bloat(session: PostgreSQLSession) -> str:
 def server(session: PostgreSQLSession) -> ServerInfo:
     (found,) = session.read(Query("SHOW server_version"))
     return ServerInfo(f"PostgreSQL {found.rows[0][0].split()[0]}")
-
-
-def _version(found: dict[str, str]) -> Check:
-    text = f"PostgreSQL {found['server_version']}"
-    if int(found["server_version_num"]) >= MIN_SERVER:
-        return Check("version", "ok", text)
-    return Check("version", "bad", f"{text}; poolq needs {MIN_SERVER // 10_000}")
 
 
 def _durability(found: dict[str, str]) -> Check:

@@ -18,14 +18,8 @@ from poolq.engines.postgresql.options import PostgreSQLOptions
 from poolq.engines.postgresql.statements import Expression
 from poolq.engines.postgresql.wire import ServerError
 from poolq.engines.sql.location import DELAYED
-from poolq.engines.sql.servers import ServerSession, ServerTransaction
-from poolq.engines.sql.session import (
-    BatchQuery,
-    Query,
-    QueryResult,
-    Row,
-    in_chunks,
-)
+from poolq.engines.sql.servers import ServerSession, ServerTransaction, results_by_query
+from poolq.engines.sql.session import BatchQuery, Query, QueryResult, Row, in_chunks
 from poolq.errors import EngineError
 
 T = TypeVar("T")
@@ -130,13 +124,9 @@ class PostgreSQLSession(ServerSession[ServerError]):
     def send(self, queries: Sequence[Query | BatchQuery]) -> list[QueryResult]:
         """Run queries in one round trip."""
         bound = [self.statements.bind(query) for query in queries]
-        found = map(self._read, self.wire.run([one for some in bound for one in some]))
-        results = [[next(found) for _ in some] for some in bound]
+        found = self.wire.run([one for some in bound for one in some])
         self._on_used()
-        return [
-            some[0] if len(some) == 1 else QueryResult((), sum(one.changed for one in some))
-            for some in results
-        ]
+        return results_by_query(bound, map(self._read, found))
 
     def _read(self, result: pq.abc.PGresult) -> QueryResult:
         rows: Sequence[Row] = ()

@@ -1,1 +1,1 @@
-"""What MySQL, MariaDB and SQLite have in common."""
+"""What PostgreSQL, MySQL, MariaDB and SQLite have in common."""

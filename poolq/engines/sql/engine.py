@@ -1,7 +1,7 @@
 """The engine contract on an SQL database: each method is a transaction or a few reads.
 
-The statements are in the packages beside this module. The SQLite and MySQL engines add connections,
-and fast ways to store new jobs and to `wait`.
+The statements are in the packages beside this module. Each engine adds its connections, and ways to
+`wait`; SQLite's and MySQL's also faster ways to store new jobs and to start them.
 """
 
 from abc import abstractmethod

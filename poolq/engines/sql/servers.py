@@ -7,8 +7,9 @@ their names, and ends them.
 
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
+from itertools import islice
 from random import random
 from typing import Any, Generic, TypeVar
 
@@ -16,7 +17,7 @@ from poolq.engines.base import Check
 from poolq.engines.connections import Connections, reentrancy_error
 from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sql.schema import READ_VERSION, SQLSchema
-from poolq.engines.sql.session import Dialect, Query, RenderedSQL, Session, Transaction
+from poolq.engines.sql.session import Dialect, Query, QueryResult, RenderedSQL, Session, Transaction
 from poolq.errors import EngineError, EngineUnavailable, SchemaError
 
 T = TypeVar("T")
@@ -29,6 +30,19 @@ CURSOR_LIFETIME = 0.1
 RETRY_TIMEOUT = 10.0
 #: Seconds by which the server's clock may differ from this host's without a warning.
 MAX_CLOCK_DIFFERENCE = 1.0
+
+
+def results_by_query(
+    statements: Iterable[Sequence[object]], results: Iterable[QueryResult]
+) -> list[QueryResult]:
+    """Return the result of each query. `statements`: those of each query. `results`: those of all
+    statements, one after the other."""
+    rest = iter(results)
+    by_query = [list(islice(rest, len(some))) for some in statements]
+    return [
+        some[0] if len(some) == 1 else QueryResult((), sum(one.changed for one in some))
+        for some in by_query
+    ]
 
 
 class ServerTransaction(Transaction):
