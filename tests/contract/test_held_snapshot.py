@@ -141,6 +141,27 @@ def test_jobs_that_have_returned_come_in_their_order(
     assert rows(elsewhere, "SELECT DISTINCT place FROM {jobs}") == [("w:w1",)]
 
 
+def test_jobs_that_have_returned_are_like_others(
+    elsewhere: PostgreSQLEngine, worker: Worker
+) -> None:
+    ids = push(elsewhere, *"abcdef")
+    holder = Worker(elsewhere, "w2")
+    claims = holder.claim(6)
+    elsewhere.wait(["q"], 0)
+    holder.step(*(Settlement(claim, GIVE_BACK) for claim in claims))
+    assert elsewhere.wait(["q"], 0) == 6, "as many workers are woken"
+    assert [job.id for job in elsewhere.page("ready", max_count=9).jobs] == ids
+    assert [job.id for job in elsewhere.page("ready", "q", max_count=9).jobs] == ids
+    assert elsewhere.cancel(ids[:1]) == ids[:1]
+    assert elsewhere.move(ids[1:2], "other") == ids[1:2]
+    assert named(worker.claim(1)) == ["c"]
+    assert named(worker.claim(1, None)) == ["b"]
+    assert elsewhere.purge("q") == 3
+    assert count_of(elsewhere) == QueueCounts("q", running=1)
+    assert elsewhere.sweep(0) is False
+    assert {one.queue for one in elsewhere.counts()} == {"q", "other"}
+
+
 @pytest.mark.parametrize("place", [QUEUED, DELAYED])
 def test_a_job_that_was_committed_seconds_later_is_found(
     worker: Worker, place: str, monkeypatch: pytest.MonkeyPatch
@@ -175,6 +196,7 @@ def test_a_job_that_was_too_big_for_a_step_is_claimed_by_the_next(
     worker.engine._cursors.near = Never(1)  # type: ignore[attr-defined]
     push(elsewhere, "first")
     assert named(worker.claim()) == ["first"]
+    wait_for(elsewhere, elsewhere.now() + cursors.LAG)
     elsewhere.push([Push(new_id(), "q", bytes([n]) * (CLAIM_BYTES // 2 + 1)) for n in range(3)])
     claims = worker.claim(3), worker.claim(3)
     assert [[claim.body[0] for claim in some] for some in claims] == [[0, 1], [2]]

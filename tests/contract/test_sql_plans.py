@@ -292,6 +292,7 @@ def test_postgresql_uses_its_indexes_and_sorts_nothing(planned: Explained) -> No
     ops = {**HOT, **BEHIND_THEM, "a slot handed on": HAND_ON}
     ops |= {"claims": mark, "state from a floor": states}
     ops["enough"] = Query(claiming.COUNT_READY, ("q", 1, 5))
+    ops["how many have returned"] = Query(wakeups.COUNT_RETURNED, ("q", 1))
     ops |= {"returned": RETURNED, "returned behind": RETURNED_BEHIND}
     ops["last answer"] = Query(stepping.LAST_ANSWER, ("w1", 1))
     ops["next answer"] = Query(stepping.REPLACE_ANSWER, (1, b"", "w1", 1))

@@ -54,6 +54,8 @@ class Watch:
         found = sorted(self._names(session, queues, began))[:MAX_WAITED_QUEUES]
         names = {*found, *woken}
         names = names if queues is None else names.intersection(queues)
+        if self.heard:
+            self._cursors.forget()  # a job may have returned
         floors = self._cursors.floors(names)
         read = self._reading_ahead(session, names, floors or Floors(0, 0, 0))
         reads = monotonic()

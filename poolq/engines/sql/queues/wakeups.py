@@ -16,6 +16,7 @@ from functools import partial
 from types import MappingProxyType
 
 from poolq.engines.sanitize import number
+from poolq.engines.sql.location import RETURNED
 from poolq.engines.sql.queues.queue_discovery import NO_ROW, QueueState
 from poolq.engines.sql.session import Answers, Query, Session, Transaction
 from poolq.errors import EngineUnavailable
@@ -32,6 +33,7 @@ MAX_WAKEUPS = 64
 #: Those that begin at the first due time do not meet entries of jobs that were done before.
 COUNT_WAKEUPS = f"""SELECT COUNT(*) FROM (SELECT id FROM {{jobs}} WHERE place = '' AND queue = ?
     AND due_at >= ? LIMIT {MAX_WAKEUPS}) found"""
+COUNT_RETURNED = COUNT_WAKEUPS.replace("place = ''", f"place = '{RETURNED}'")
 LATEST_READY = """SELECT due_at FROM {jobs} WHERE place = '' AND queue = ? AND due_at >= ?
     AND due_at <= {now} ORDER BY due_at DESC LIMIT 1"""
 LATEST_DELAYED = LATEST_READY.replace("place = ''", "place = 'd'")
@@ -109,7 +111,11 @@ def take_wakeup(
             session.change(Query(ADD_ARMED, (one.queue,)))
         if session.transact(partial(_take, queue=one.queue, at=latest)):
             woken.add(one.queue)
-            return max(1, number(ready.rows[0][0])), None
+            jobs = number(ready.rows[0][0])
+            if one.returned is not None:
+                (back,) = session.read(Query(COUNT_RETURNED, (one.queue, one.returned)))
+                jobs = min(MAX_WAKEUPS, jobs + number(back.rows[0][0]))
+            return max(1, jobs), None
     return 0, min(upcoming, default=None)
 
 
