@@ -149,7 +149,7 @@ def test_jobs_that_have_returned_are_like_others(
     claims = holder.claim(6)
     elsewhere.wait(["q"], 0)
     holder.step(*(Settlement(claim, GIVE_BACK) for claim in claims))
-    assert elsewhere.wait(["q"], 0) == 6, "as many workers are woken"
+    assert elsewhere.wait(["q"], 30) == 6, "as many workers are woken"
     assert [job.id for job in elsewhere.page("ready", max_count=9).jobs] == ids
     assert [job.id for job in elsewhere.page("ready", "q", max_count=9).jobs] == ids
     assert elsewhere.cancel(ids[:1]) == ids[:1]
