@@ -14,8 +14,8 @@ from poolq.engines.base import Push, Settlement
 from poolq.engines.postgresql import PostgreSQLEngine, checks
 from poolq.engines.postgresql import engine as engine_module
 from poolq.engines.postgresql import session as session_module
-from poolq.engines.postgresql import waiting as waiting_module
 from poolq.engines.sql import job_counters
+from poolq.engines.sql import waiting as waiting_module
 from poolq.engines.sql.claims import cursors
 from poolq.engines.sql.limits.locked_limits import LockedLimits, lock_limits
 from poolq.engines.sql.queues import turns

@@ -12,13 +12,13 @@ from poolq.engines.postgresql.options import parse_url
 from poolq.engines.postgresql.rights import grant_within
 from poolq.engines.postgresql.schema import PostgreSQLSchema
 from poolq.engines.postgresql.session import ANNOUNCE_INTERVAL, TELL, PostgreSQLSession
-from poolq.engines.postgresql.waiting import POLL_INTERVAL, Watch
 from poolq.engines.postgresql.wire import ServerError
 from poolq.engines.sql.job_counters import Folding
 from poolq.engines.sql.queues.queue_discovery import QueueState
 from poolq.engines.sql.queues.wakeups import take_wakeup
 from poolq.engines.sql.servers import ServerEngine
 from poolq.engines.sql.session import Query, RenderedSQL
+from poolq.engines.sql.waiting import POLL_INTERVAL, Watch
 from poolq.engines.sql.within import UserSQL
 
 #: The share of the time in which claims and waiters look from the heads of queues, past the jobs
