@@ -255,9 +255,11 @@ def test_an_asynchronous_session_by_run_sync(engine: SQLiteEngine) -> None:
 
 
 def test_connections_that_do_not_tell_when_they_commit(engine: SQLiteEngine) -> None:
-    with create_engine("sqlite://").connect() as connection:
-        for given in (sqlite3.connect(":memory:"), DEAD, connection):
+    database = create_engine("sqlite://")
+    with database.connect() as connection, closing(sqlite3.connect(":memory:")) as bare:
+        for given in (bare, DEAD, connection):
             assert "does not tell when it commits; give a Session" in kept_by(given)
+    database.dispose()
 
 
 def test_an_alias_that_django_does_not_know(engine: SQLiteEngine) -> None:
@@ -426,7 +428,7 @@ def test_a_generator_that_opens_a_block_for_nobody(block: Any, engine: SQLiteEng
     """As FastAPI does, whose threads run each half of a dependency in a context of its own."""
 
     def opened() -> Iterator[None]:
-        with closing(SQLAlchemySession(engine.url).given) as session, block(session):
+        with closing(SQLAlchemySession(engine.url)) as layer, block(layer.given):
             yield
 
     async def main() -> None:
@@ -439,9 +441,11 @@ def test_a_generator_that_opens_a_block_for_nobody(block: Any, engine: SQLiteEng
 
 
 def test_generators_that_open_a_block_for_their_callers(engine: SQLiteEngine) -> None:
+    database = create_engine(engine.url)
+
     @contextmanager
     def opened() -> Iterator[None]:
-        with Session(create_engine(engine.url)) as session, session.begin(), poolq.within(session):
+        with Session(database) as session, session.begin(), poolq.within(session):
             yield
 
     def within() -> None:
@@ -463,17 +467,18 @@ def test_generators_that_open_a_block_for_their_callers(engine: SQLiteEngine) ->
             await asyncio.to_thread(act)
 
     asyncio.run(main())
+    database.dispose()
     assert waiting(engine) == 6
 
 
 @pytest.mark.parametrize("block", [poolq.within, poolq.after_commit])
 def test_a_block_that_nobody_opens(block: Any, engine: SQLiteEngine) -> None:
-    with closing(SQLAlchemySession(engine.url).given) as session:
+    with closing(SQLAlchemySession(engine.url)) as layer:
         with pytest.warns(RuntimeWarning, match=r"\(Session\) does nothing unless .*: use `with`"):
-            block(session)
+            block(layer.given)
         with warnings.catch_warnings(), suppress(TransactionError):
             warnings.simplefilter("error")
-            with block(session):
+            with block(layer.given):
                 pass
             block(None)
 
