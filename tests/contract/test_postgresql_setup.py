@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -53,22 +52,6 @@ def test_without_a_schema_in_the_url_the_error_names_that_of_the_role(
         assert f'CREATE TABLE IF NOT EXISTS "{namespace}_jobs" (' in engine.schema.sql()
 
 
-@pytest.fixture
-def told_off(
-    own_postgresql: OwnPostgreSQL, opened: OpenEngine
-) -> Iterator[tuple[PostgreSQL, psycopg.Connection]]:
-    """A server that asks each role but poolq for a password, and a connection of poolq."""
-    server = own_postgresql(durable=False)
-    opened(server.url, "poolq", migrate=True)
-    with server.connect() as raw:
-        raw.execute("CREATE ROLE shop LOGIN PASSWORD 'right'")
-        rules = server.data / "pg_hba.conf"
-        rules.write_text("host all poolq all trust\nhost all all all scram-sha-256\n")
-        raw.execute("SELECT pg_reload_conf()")
-        until(lambda: not lets_in(server, user="shop", password="wrong"), what="the new rules")
-        yield server, raw
-
-
 def lets_in(server: PostgreSQL, **who: str) -> bool:
     try:
         psycopg.connect(server.url, **who).close()  # type: ignore[arg-type]
@@ -78,9 +61,16 @@ def lets_in(server: PostgreSQL, **who: str) -> bool:
 
 
 def test_what_configuration_must_mend_exits_with_78(
-    told_off: tuple[PostgreSQL, psycopg.Connection], tmp_path: Path
+    own_postgresql: OwnPostgreSQL, opened: OpenEngine, tmp_path: Path
 ) -> None:
-    server, _ = told_off
+    server = own_postgresql(durable=False)
+    opened(server.url, "poolq", migrate=True)
+    with server.connect() as raw:
+        raw.execute("CREATE ROLE shop LOGIN PASSWORD 'right'")
+        rules = server.data / "pg_hba.conf"
+        rules.write_text("host all poolq all trust\nhost all all all scram-sha-256\n")
+        raw.execute("SELECT pg_reload_conf()")
+        until(lambda: not lets_in(server, user="shop", password="wrong"), what="the new rules")
     (tmp_path / "poolq.toml").touch()
     (tmp_path / "jobs.py").touch()
     command = Command(tmp_path)
@@ -92,22 +82,24 @@ def test_what_configuration_must_mend_exits_with_78(
         (f"{server.url}?sslmode=banana", 'invalid sslmode value: "banana"'),
         (of_shop.format("right"), 'GRANT SELECT ON "poolq_schema" TO "shop";'),
     ):
-        for words in ("queue ls", "job dispatch jobs:A --by-name", "run --procs=1"):
-            done = command(*words.split(), f"--engine={url}")
-            assert (done.code, said in done.err) == (78, True), (words, done.err)
+        done = command("queue", "ls", f"--engine={url}")
+        assert (done.code, said in done.err) == (78, True), done.err
+    for words in ("job dispatch jobs:A --by-name", "run --procs=1"):
+        done = command(*words.split(), f"--engine={of_shop.format('right')}")
+        assert (done.code, "GRANT" in done.err) == (78, True), done.err
 
 
 def test_a_read_only_primary_is_not_only_called_a_standby(
-    told_off: tuple[PostgreSQL, psycopg.Connection],
+    postgresql_server: PostgreSQL, namespace: str
 ) -> None:
-    server, raw = told_off
-    raw.execute("ALTER DATABASE poolq SET default_transaction_read_only = on")
+    url = f"{postgresql_server.url.removesuffix('poolq')}{namespace}"
     said = "or set default_transaction_read_only to off"
-    with (
-        closing(PostgreSQLEngine(server.url, "poolq")) as engine,
-        pytest.raises(EngineUnavailable, match=said),
-    ):
-        push(engine, "a")
+    with postgresql_server.connect() as raw, closing(PostgreSQLEngine(url, "poolq")) as engine:
+        raw.execute(f"CREATE DATABASE {namespace}".encode())
+        raw.execute(f"ALTER DATABASE {namespace} SET default_transaction_read_only = on".encode())
+        with pytest.raises(EngineUnavailable, match=said):
+            push(engine, "a")
+        raw.execute(f"DROP DATABASE {namespace}".encode())
 
 
 def test_within_says_what_is_wrong_with_the_connection_and_blames_no_table(
@@ -157,18 +149,20 @@ def test_doctor_says_how_many_connections_a_pool_needs(postgresql: PostgreSQLEng
 
 @pytest.mark.parametrize("prepared", [0, 200])
 def test_a_url_that_takes_a_pooler_in_transaction_mode_for_one_in_session_mode(
-    own_postgresql: OwnPostgreSQL, scratch: Scratch, opened: OpenEngine, prepared: int
+    postgresql: PostgreSQLEngine,
+    postgresql_server: PostgreSQL,
+    scratch: Scratch,
+    opened: OpenEngine,
+    prepared: int,
 ) -> None:
     """If the pooler keeps no statement prepared, an engine soon fails by itself."""
-    server = own_postgresql(durable=False)
-    opened(server.url, "poolq", migrate=True)
-    folder = scratch.folder("pgbouncer")
-    with PgBouncer(folder, server, "transaction", prepared=prepared) as pooler:
+    name, folder = postgresql.namespace, scratch.folder("pgbouncer")
+    with PgBouncer(folder, postgresql_server, "transaction", prepared=prepared) as pooler:
         url = f"{pooler.url}?pooler=session"
         for _ in range(3):
             with pytest.raises(PoolqError, match=r"omit|pool_mode = session") as caught:
-                opened(url, "poolq").prepare(2)
+                opened(url, name).prepare(2)
             assert caught.value.exit_code == 78
         if prepared:
-            (found,) = (one for one in opened(url, "poolq").doctor() if one.name == "pooler")
+            (found,) = (one for one in opened(url, name).doctor() if one.name == "pooler")
             assert (found.level, "although the URL says" in found.text) == ("bad", True)
