@@ -8,12 +8,12 @@ from poolq.engines.base import Claim
 from poolq.engines.sql.claims import admitting
 from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sql.limits import starts_ahead
-from poolq.engines.sql.limits.starts_ahead import LIFETIME, MAX_AHEAD, SHARE
+from poolq.engines.sql.limits.starts_ahead import LIFETIME, MAX_AHEAD, QUICK, SHARE
 from poolq.jobs.limits import Asked, Rule
 from tests.contract.helpers import SECOND, Worker, gate, push, used
 from tests.support.clock import Clock
 
-QUICK = Rule("k", SHARE * MAX_AHEAD, 60 * SECOND)
+WIDE = Rule("k", 10_000, 60 * SECOND)
 
 
 class Pace:
@@ -53,7 +53,7 @@ def claimed(worker: Worker, count: int) -> list[Claim]:
 
 def admitted(worker: Worker, claims: list[Claim], *rules: Asked) -> int:
     """How many of these claims may start."""
-    asked = rules or (QUICK,)
+    asked = rules or (WIDE,)
     return sum(not worker.engine.admit(asked, (worker.name, one)).wait for one in claims)
 
 
@@ -78,10 +78,10 @@ def test_jobs_that_start_one_after_another_share_an_exchange(
 def test_no_window_has_a_start_more_or_less_than_its_limit(
     engine: SQLEngine, worker: Worker, other_worker: Worker
 ) -> None:
-    rule, workers = Rule("k", 3 * SHARE, SECOND), (worker, other_worker)
-    claims = [(one, claimed(one, 2 * SHARE)) for one in workers]
-    found = sum(admitted(one, [mine[at]], rule) for at in range(2 * SHARE) for one, mine in claims)
-    assert (found, used(engine)["k"]) == (3 * SHARE, 3 * SHARE)
+    rule, workers = Rule("k", 3 * QUICK, SECOND), (worker, other_worker)
+    claims = [(one, claimed(one, 2 * QUICK)) for one in workers]
+    found = sum(admitted(one, [mine[at]], rule) for at in range(2 * QUICK) for one, mine in claims)
+    assert (found, used(engine)["k"]) == (3 * QUICK, 3 * QUICK)
 
 
 def test_a_start_that_was_taken_ahead_is_used_soon_or_never(
@@ -99,12 +99,12 @@ def test_a_start_that_was_taken_ahead_is_used_soon_or_never(
 def test_a_start_that_was_taken_ahead_begins_in_its_window(
     worker: Worker, engine: SQLEngine, pace: Pace, still: Clock
 ) -> None:
-    rule = Rule("k", SHARE, SECOND)
+    rule = Rule("k", QUICK, SECOND)
     claims = claimed(worker, 3)
     admitted(worker, claims[:1], rule)
     still.forward(SECOND - 1000)  # a millisecond before its end
     admitted(worker, claims[1:2], rule)
-    assert used(engine)["k"] == 3
+    assert used(engine)["k"] == 2 + QUICK // SHARE
     pace.now += 0.001
     still.forward(1000)
     assert admitted(worker, claims[2:], rule) == 1
@@ -124,12 +124,12 @@ def test_a_worker_takes_as_many_as_it_will_use(
 @pytest.mark.parametrize(
     "rules",
     [
-        [Rule("k", SHARE - 1, SECOND)],
+        [Rule("k", QUICK - 1, SECOND)],
         [Rule("k", 100 * 60, 60 * SECOND)],
-        [Rule("k", SHARE, SECOND, cost=2)],
-        [Rule("k", SHARE, SECOND, sliding=True)],
-        [QUICK, Rule("l", 5, SECOND)],
-        [QUICK, gate("l", 5)],
+        [Rule("k", QUICK, SECOND, cost=2)],
+        [Rule("k", QUICK, SECOND, sliding=True)],
+        [WIDE, Rule("l", 5, SECOND)],
+        [WIDE, gate("l", 5)],
     ],
 )
 def test_starts_are_asked_for_one_by_one_under_other_limits(
@@ -142,7 +142,7 @@ def test_starts_are_asked_for_one_by_one_under_other_limits(
 def test_none_is_taken_ahead_under_a_low_limit_that_a_person_has_set(
     engine: SQLEngine, worker: Worker
 ) -> None:
-    engine.set_limit("k", QUICK.window, 3)
+    engine.set_limit("k", WIDE.window, 3)
     assert admitted(worker, claimed(worker, 5)) == 3
     assert used(engine)["k"] == 3
 

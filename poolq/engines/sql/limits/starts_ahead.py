@@ -2,7 +2,7 @@
 
 A worker whose jobs start one after another asks for a start, and takes some for the next jobs with
 it. They count in the window from then on, and begin in it. Those that are not used within LIFETIME
-are lost, so a worker takes only as many as it uses in a quarter of that time at its present pace,
+are lost, so a worker takes only as many as it uses in an eighth of that time at its present pace,
 and at most 1/SHARE of the limit. Slow limits take none, because their jobs keep an order (see
 `start_order.py`). Nor do sliding ones, whose starts count from the moment at which they begin."""
 
@@ -16,11 +16,11 @@ from poolq.engines.sql.limits.locked_limits import LockedLimits
 from poolq.jobs.limits import Asked, Rule
 
 #: Seconds for which a start that was taken ahead can be used.
-LIFETIME = 0.05
+LIFETIME = 0.1
 #: How many starts are taken ahead at most, and what part of the limit.
-MAX_AHEAD, SHARE = 50, 200
-#: A limit of at most this many starts a second is slow.
-SLOW = 100
+MAX_AHEAD, SHARE = 50, 100
+#: A limit of fewer starts, or of at most so many a second, is slow.
+QUICK, SLOW = 200, 100
 #: For how many pairs of a worker and rules starts are remembered.
 MAX_KNOWN = 1000
 
@@ -67,7 +67,7 @@ class StartsAhead(OrderedDict[Key, _Known]):
         known = self.get(key)
         if known is None or known.left:
             return 0
-        return min(MAX_AHEAD, int(known.got * LIFETIME / 4 / max(now - known.at, 1e-6)))
+        return min(MAX_AHEAD, int(known.got * LIFETIME / 8 / max(now - known.at, 1e-6)))
 
     def helps(self, worker: str, rules: Sequence[Asked]) -> bool:
         """Return whether starts were taken ahead, or would be with the next one."""
@@ -96,7 +96,7 @@ def is_quick(rules: Sequence[Asked]) -> bool:
     return (
         len(rules) == 1
         and isinstance(rule, Rule)
-        and rule.limit >= SHARE
+        and rule.limit >= QUICK
         and rule.limit * 1_000_000 > SLOW * rule.window
         and rule.cost == 1
         and not rule.sliding
