@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import runpy
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -31,7 +33,7 @@ if not settings.configured:
     django.setup()
 pymysql.install_as_MySQLdb()
 
-from poolq.contrib.django import checks, pool_settings, task  # noqa: E402  # Django must be set up
+from poolq.contrib.django import checks, pool_settings, task, tasks_api  # noqa: E402  # Django must be set up
 from poolq.contrib.django.backend import PoolqBackend  # noqa: E402
 from poolq.contrib.django.management.commands.poolq import Command  # noqa: E402
 
@@ -284,6 +286,16 @@ def test_an_engine_without_jobs_is_right_in_tests(
         assert [one.id for one in checks.of_settings()] == ["poolq.W001"]
         monkeypatch.setattr(mail, "outbox", [], raising=False)
         assert list(checks.of_settings()) == []
+
+
+def test_a_missing_package_is_named() -> None:
+    """Django 5.2 on Python 3.12 or newer: the extra brings it with Python 3.11 only."""
+    said = r"^Django 5\.2 needs: pip install django-tasks$"
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("django.tasks", "django_tasks"):
+            patch.setitem(sys.modules, name, None)
+        with pytest.raises(ImproperlyConfigured, match=said):
+            runpy.run_path(tasks_api.__file__)
 
 
 def test_errors_name_commands_of_manage_py(monkeypatch: pytest.MonkeyPatch) -> None:
