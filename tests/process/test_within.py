@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from time import monotonic
 
 import pytest
 
@@ -13,7 +14,7 @@ from tests.support.layers import LAYERS, Layer
 from tests.support.pool import FOR_MINUTES
 from tests.support.producing import MODULE, produce_to
 from tests.support.project import Project
-from tests.support.wait import until
+from tests.support.wait import as_busy, until
 
 
 @pytest.fixture
@@ -40,6 +41,30 @@ def test_a_commit_after_later_jobs_wakes_an_idle_pool(
         project.ledger.until("end", project.dispatch("Quick"))
         layer.commit()
         project.ledger.until("end", early)
+
+
+@on("mariadb", "postgresql", "sqlite")
+def test_a_job_of_a_long_transaction_starts_soon_after_the_commit(
+    project: Project, layer: Layer
+) -> None:
+    """It is stored as of 30 s ago, and nothing else lets the pool look for minutes."""
+    project.ready(2, *FOR_MINUTES).until_idle(2)
+
+    def ordinary() -> float:
+        began = monotonic()
+        return project.ledger.until("start", project.dispatch("Quick"))[0].at - began
+
+    longest = max(ordinary() for _ in range(3))
+    for notify in (False, True, False):
+        layer.begin()
+        with poolq.within(layer.given, notify=notify):
+            early = poolq.dispatch("jobs:Quick")
+        jobs = f"{project.namespace}_jobs"
+        layer.execute(f"UPDATE {jobs} SET due_at = due_at - 30000000 WHERE id = '{early}'")
+        layer.commit()
+        committed = monotonic()
+        waited = project.ledger.until("start", early)[0].at - committed
+        assert waited <= max(1.1 * longest, as_busy(1.2))
 
 
 @on("mariadb", "postgresql")
