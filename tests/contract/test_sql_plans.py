@@ -54,6 +54,7 @@ HOT = {
     "latest slot": Query(wakeups.LATEST_SLOT, ("q",)),
     "next": Query(wakeups.NEXT_DELAYED, ("q",)),
     "how many are ready": Query(wakeups.COUNT_WAKEUPS, ("q", 1)),
+    "wake-ups": wakeups.wakeups_query("q", 1, 1),
     "put wake-ups back": Query(wakeups.ARM, (["q", "r"],)),
     "take the wake-up": Query(wakeups.TAKE_WAKEUP, (1, 1, "q", 1)),
     "void lines": Query(queue_discovery.VOID_LINES),

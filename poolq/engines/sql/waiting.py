@@ -11,7 +11,7 @@ from time import monotonic
 from poolq.engines.base import Queues
 from poolq.engines.sql.claims.cursors import ScanCursors
 from poolq.engines.sql.queues.skip_scan import QueryRunner
-from poolq.engines.sql.queues.wakeups import wakeup_queries
+from poolq.engines.sql.queues.wakeups import wakeups_query
 from poolq.engines.sql.session import Answers, Query, QueryResult, Session
 
 from poolq.engines.sql.queues.queue_discovery import (  # isort: skip
@@ -92,10 +92,11 @@ class Watch:
         if len(names) != 1 or names != self.heard:
             return session.read
         (name,) = names
+        more = wakeups_query(name, floors.delayed, floors.ready)
 
         def read(*queries: Query) -> list[QueryResult]:
-            found = session.read(*queries, *wakeup_queries(name, floors.delayed, floors.ready))
-            self.ahead = {name: found[len(queries) :]}
-            return found[: len(queries)]
+            *found, answer = session.read(*queries, more)
+            self.ahead = {name: [answer]}
+            return found
 
         return read

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 
-from poolq.engines.sanitize import number
+from poolq.engines.sanitize import number, optional_number
 from poolq.engines.sql.location import RETURNED
 from poolq.engines.sql.queues.queue_discovery import NO_ROW, QueueState
 from poolq.engines.sql.session import Answers, Query, Session, Transaction
@@ -41,6 +41,8 @@ LATEST_SLOT = """SELECT slot FROM {lines} WHERE {ordering:queue} = ? AND slot <=
     ORDER BY slot DESC LIMIT 1"""
 NEXT_DELAYED = """SELECT due_at FROM {jobs} WHERE place = 'd' AND queue = ? AND due_at > {now}
     ORDER BY due_at LIMIT 1"""
+WAKEUPS = f"""SELECT ({COUNT_WAKEUPS}), ({NEXT_DELAYED}), ({LATEST_READY}), ({LATEST_DELAYED}),
+    ({LATEST_SLOT})"""
 #: `seen` lies in the future if the clock has gone back.
 TAKE_WAKEUP = """UPDATE {queues} SET armed = 0,
     seen = CASE WHEN seen < ? OR seen > {now} THEN ? ELSE seen END
@@ -91,7 +93,7 @@ def take_wakeup(
     queue has (1 to MAX_WAKEUPS), and None. If no queue has a wake-up, returns 0, and when the next
     job or slot comes due, in microseconds since the epoch (None if none is known). `later`: when
     something comes due in other queues. `woken`: whose wake-ups this waiter has taken; it looks at
-    them, too, until nothing is due there. `ahead`: answers to `wakeup_queries` that are known."""
+    them, too, until nothing is due there. `ahead`: answers to `wakeups_query` that are known."""
     woken -= put_back(session, found)
     upcoming = [] if later is None else [later]
     for one in found:
@@ -100,18 +102,19 @@ def take_wakeup(
         if not one.is_due:
             upcoming += [one.next_due] if one.next_due is not None else []
             continue
-        *dues, next_, ready = ahead.get(one.queue) or session.read(
-            *wakeup_queries(one.queue, one.delayed or one.now, one.ready or one.now)
+        (found_there,) = ahead.get(one.queue) or session.read(
+            wakeups_query(one.queue, one.delayed or one.now, one.ready or one.now)
         )
-        upcoming += [number(at) for (at,) in next_.rows]
-        latest = max((number(at) for result in dues for (at,) in result.rows), default=0)
+        ready, next_, *dues = map(optional_number, found_there.rows[0])
+        upcoming += [] if next_ is None else [next_]
+        latest = max((at for at in dues if at is not None), default=0)
         if not (one.armed or latest > one.seen or one.seen > one.now):
             continue
         if one.armed == NO_ROW:
             session.change(Query(ADD_ARMED, (one.queue,)))
         if session.transact(partial(_take, queue=one.queue, at=latest)):
             woken.add(one.queue)
-            jobs = number(ready.rows[0][0])
+            jobs = ready or 0
             if one.returned is not None:
                 (back,) = session.read(Query(COUNT_RETURNED, (one.queue, one.returned)))
                 jobs = min(MAX_WAKEUPS, jobs + number(back.rows[0][0]))
@@ -119,16 +122,10 @@ def take_wakeup(
     return 0, min(upcoming, default=None)
 
 
-def wakeup_queries(queue: str, delayed: int, ready: int) -> list[Query]:
-    """Return queries for what has come due last in a queue, for what will come due next, and for
-    how many ready jobs there are. No job is delayed until, or was ready at, an earlier time."""
-    return [
-        Query(LATEST_READY, (queue, ready)),
-        Query(LATEST_DELAYED, (queue, delayed)),
-        Query(LATEST_SLOT, (queue,)),
-        Query(NEXT_DELAYED, (queue,)),
-        Query(COUNT_WAKEUPS, (queue, ready)),
-    ]
+def wakeups_query(queue: str, delayed: int, ready: int) -> Query:
+    """Return a query for how many ready jobs a queue has, for when the next job will come due, and
+    for what has come due last. No delayed and no ready jobs were due before these times."""
+    return Query(WAKEUPS, (queue, ready, queue, queue, ready, queue, delayed, queue))
 
 
 def _take(tx: Transaction, queue: str, at: int) -> bool:
