@@ -154,3 +154,25 @@ def test_busy_producers_do_not_stand_in_line_for_notifications(
             one.result(60)
     assert "ClientRead" in seen
     assert "object" not in seen, seen
+
+
+def test_a_pool_goes_on_after_its_user_was_refused_for_a_while(
+    make_project: MakeProject, postgresql_server: PostgreSQL
+) -> None:
+    """It would not have started."""
+    project = make_project(postgresql_server.url)
+    role = f"r{project.namespace}"
+    with closing(postgresql_server.connect()) as raw:
+        raw.execute(f"CREATE ROLE {role} LOGIN SUPERUSER".encode())
+        pool = project.ready(1, url=project.url.replace("//poolq@", f"//{role}@"))
+        raw.execute(f"ALTER ROLE {role} NOLOGIN".encode())
+        raw.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", [role]
+        )
+        pool.workers()[0].kill()
+        until(lambda: "check the user and the password; trying again" in pool.log)
+        raw.execute(f"ALTER ROLE {role} LOGIN".encode())
+        project.ledger.until("end", project.dispatch("Quick"))
+        pool.signal(signal.SIGTERM)
+        assert pool.wait_exit() == 0
+        raw.execute(f"DROP ROLE {role}".encode())
