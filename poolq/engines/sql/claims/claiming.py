@@ -214,6 +214,8 @@ def claim_likely(
 
 def _may_miss(ctx: StepContext, one: QueueState, ranges: Ranges) -> bool:
     """Return whether the queue has jobs before or beside these ranges, as its state shows."""
+    if len(ranges) == 1 and not ctx.looked:
+        return one.is_delayed_due or one.returned is not None
     starts = {where.place: where.after for where in ranges}
     if one.is_delayed_due and DELAYED not in starts:
         return True

@@ -106,10 +106,12 @@ class ScanCursors:
     def floors(self, queues: Iterable[str]) -> Floors | None:
         """Return the due times from which on the states of these queues are read, or None if they
         are read from their heads."""
+        if not self.keeps:
+            return None
         names = list(queues)
         found = [self._known.get((one, place)) for place in (DELAYED, QUEUED) for one in names]
         known = [one for one in found if one is not None]
-        if not self.keeps or len(known) < len(found) or not names:
+        if len(known) < len(found) or not names:
             return None
         old = monotonic() - self._fresh
         if min(at for _, at in known) <= old and self.heads.has_time():
