@@ -194,7 +194,9 @@ def copy_postgresql(server: PostgreSQL, namespace: str) -> Callable[[], Lost | N
     def swap(rows: Rows | None) -> Rows | None:
         if not is_awake(server):
             return None
-        options = f"-c lock_timeout={PATIENCE}s -c statement_timeout={PATIENCE}s"
+        # Of a deadlock, the victim is who looks for it first.
+        limits = {"lock_timeout": PATIENCE, "statement_timeout": PATIENCE, "deadlock_timeout": 60}
+        options = " ".join(f"-c {name}={seconds}s" for name, seconds in limits.items())
         with suppress(psycopg.Error), closing(server.connect(options=options)) as raw:
             raw.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             with raw.transaction():
