@@ -52,7 +52,8 @@ def test_a_push_that_may_have_been_stored_says_so(proxy: FaultyProxy, engine: En
 def test_an_error_of_a_long_push_tells_the_ids_that_are_not_stored_yet(
     proxy: FaultyProxy, engine: Engine, nth: int
 ) -> None:
-    pushes = [Push(new_id(), "q", b"x" * MIB) for _ in range(18)]
+    bodies = [bytes([number]) * MIB for number in range(18)]  # one that all share is sent once
+    pushes = [Push(new_id(), "q", body) for body in bodies]
     engine.counts()
     error = proxy.failing(partial(engine.push, pushes), FailurePoint(nth, delivered=False))
     assert error is not None
