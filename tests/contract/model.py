@@ -66,6 +66,8 @@ Identity = tuple[str, int]
 
 #: How many consecutive steps may give no slot although one is free, while heads change lines.
 MAX_MISSES = 4
+#: How many steps in a row may leave queues whose lines they have not tried.
+MAX_CUT_SHORT = 2
 #: Stands for a history line that the engine has written itself.
 UNKNOWN_LINE = b"?"
 
@@ -190,6 +192,7 @@ class Model:
         self.gates: dict[str, int] = {}  # by key, the limit named last, while anybody uses it
         self.totals: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self.misses = 0
+        self.had_lines, self.cut_short = set[str](), 0  # queues; steps that have left some
         self.frees_gate, self.held_keys = False, set[str]()  # of the step that is followed
         self.keys = Keys()
         self._last_own = 0  # the last epoch given to a single job
@@ -626,6 +629,7 @@ class Model:
         possible = {q: self._grantable(q) for q in opened} if want else {}
         moves = [self._note_moves(q) for q in opened] if want else []
         movable = any(moves)
+        self.had_lines |= {job.queue for job in self.jobs.values() if job.lines or job.wait}
         grants, before_parked = Grants(), False
         seen: list[str] = []
         for index, claim in enumerate(claims):
@@ -652,7 +656,10 @@ class Model:
             len(claims) < want and not grants.queue and not before_parked
         ):  # jobs after a grant may be left
             left = self._left_for_gate(opened, possible, queues is not None) if claims else ()
-            self._check_left(queue for queue in opened if queue not in left)
+            asked = [queue for queue in opened if queue not in left]
+            if claims and queues is not None:
+                asked = self._uncut(asked, seen[-1])
+            self._check_left(asked)
         if grants.queue:
             self._note_moves(grants.queue)  # heads behind those that were granted
         if grants.queue or before_parked:
@@ -766,6 +773,16 @@ class Model:
         ]
         return opened[opened.index(due[0]) :] if due and in_order else due
 
+    def _uncut(self, asked: Sequence[str], last: str) -> Sequence[str]:
+        """The queues that a step in order must have served, which has last claimed from this one.
+        If one behind it has a line, a few steps in a row may leave that and those behind it, as
+        lines come before claims."""
+        at = asked.index(last) + 1 if last in asked else len(asked)
+        behind = asked[at:]
+        is_cut = bool(self.had_lines.intersection(behind)) and bool(self._left(behind))
+        self.cut_short = self.cut_short + 1 if is_cut else 0
+        return asked[:at] if 0 < self.cut_short <= MAX_CUT_SHORT else asked
+
     def _waits_for_held(self, queue: str) -> bool:
         rules = (rule for job in self.parked(queue) for rule in job.rules)
         return any(rule.key in self.held_keys for rule in rules)
@@ -859,7 +876,8 @@ class Model:
         if not names:
             return
         self.misses += 1
-        most = MAX_MISSES if movable else int(self.frees_gate)
+        is_late = queues is not None and bool(claims)  # lines come before claims
+        most = MAX_MISSES if movable else int(self.frees_gate or is_late)
         assert self.misses <= most, f"no slot was given for {sorted(free[names[0]])}"
 
     # keepers
