@@ -22,7 +22,7 @@ FIND_SCHEMA = "SELECT current_schema(), to_regnamespace(?) IS NOT NULL"
 
 
 class PostgreSQLSchema(ServerSchema[PostgreSQLSession]):
-    number = 2
+    number = 1
     files = (SHARED, Path(__file__).with_name("schema.sql"))
 
     def __init__(
