@@ -121,6 +121,7 @@ class Sink(threading.Thread):
             if self._reopen:
                 self._reopen_file()
             now = monotonic()
+            closing = self._closing  # before the ring is read, as nothing follows only then
             records, lost = self._ring.take(CHUNK_BYTES)
             data, self._notes = self._notes, []
             why, self._last_error = self._last_error or "the output was blocked", ""
@@ -130,14 +131,14 @@ class Sink(threading.Thread):
             for record in records:
                 data += self._lines.take(record, now)
             data += self._lines.overdue(now)
-            if not records and self._closing:
+            if not records and closing:
                 data += self._lines.reset()
             if data:
                 written = b"".join(data)
                 self._keep(written)
                 self._write(written)
             self._ring.done()
-            if not records and self._closing:
+            if not records and closing:
                 return
             if not records and not self._notes:
                 self._news.wait(self._lines.due(monotonic()))

@@ -13,7 +13,7 @@ from poolq.log.frames import end_of_job
 from poolq.log.line_assembly import LineAssembler
 from poolq.log.logger import Logger, stop_logger
 from poolq.log.pipes import NAMED_SOURCES, Pipes
-from poolq.log.ring import DROPPED
+from poolq.log.ring import DROPPED, Record
 from poolq.log.sink import LoggerSetup, Sink
 from poolq.system.fork import fork
 from tests.support.wait import until
@@ -84,4 +84,27 @@ def test_a_logger_that_is_stopped_before_it_has_begun_writes_everything(
     os.write(pipes.writers.fds[0], b"last words\n")
     monkeypatch.setattr(module, "send", send)
     stop_logger(pid, pipes)
+    assert path.read_text().endswith("last words\n")
+
+
+def test_lines_that_come_while_the_sink_looks_for_the_last_time_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, pipes = tmp_path / "log", Pipes(1)
+    setup = LoggerSetup(pipes, FORMATS["text"](), lambda _: (1, ""), lambda: None, path)
+    sink, logger, take = Sink(setup), Logger(setup), pipes.ring.take
+
+    def first(size: int) -> tuple[list[Record], int]:
+        """The logger reads the last words right after the sink has found nothing, and ends."""
+        monkeypatch.setattr(pipes.ring, "take", take)
+        found = take(size)
+        os.write(pipes.writers.fds[0], b"last words\n")
+        logger._read(pipes.readers[0], 0)
+        sink._closing = True
+        sink.wake()
+        return found
+
+    monkeypatch.setattr(pipes.ring, "take", first)
+    sink.start()
+    sink.join(9.0)
     assert path.read_text().endswith("last words\n")
