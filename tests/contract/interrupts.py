@@ -7,20 +7,25 @@ import sys
 from collections.abc import Callable
 from types import FrameType
 
+from poolq.errors import EngineUnavailable
+
 
 class Interrupt(BaseException):
     """Raised by the handler."""
 
 
-def interrupted(act: Callable[[], object], number: int, within: str) -> bool:
-    """Call `act`, with an Interrupt at the `number`-th place; see `handled`."""
+def interrupted(
+    act: Callable[[], object], number: int, within: str, kind: type[BaseException] = Interrupt
+) -> bool:
+    """Call `act`, and raise at the `number`-th place; see `handled`. A driver may take a
+    TimeoutError for its own."""
 
     def handler() -> None:
-        raise Interrupt
+        raise kind
 
     try:
         return handled(act, handler, number, within)
-    except Interrupt:
+    except (kind, EngineUnavailable):
         return True
 
 
@@ -36,7 +41,7 @@ def handled(
         code = frame.f_code
         if event not in ("call", "return", "c_return") or within not in code.co_filename:
             return
-        if code.co_name in ("__del__", "leave"):  # Python swallows what is raised there
+        if code.co_name in ("__del__", "leave", "_packets"):  # Python swallows what is raised
             return
         seen += 1
         if seen == number:

@@ -3,6 +3,7 @@ anywhere. What follows must be stored as if nothing had happened, and by other t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from itertools import count
@@ -10,10 +11,12 @@ from itertools import count
 import pytest
 
 from poolq.engines.base import Engine, Push
+from poolq.engines.sql.servers import ServerEngine
 from poolq.engines.sqlite import SQLiteEngine
 from poolq.errors import EngineError
+from poolq.jobs.unique import UniqueKey
 from tests.contract.conftest import OpenEngine
-from tests.contract.interrupts import handled, interrupted
+from tests.contract.interrupts import Interrupt, handled, interrupted
 
 BODY = b"{}"
 
@@ -30,18 +33,50 @@ def try_to_push(engine: Engine, pushes: list[Push], told: list[str]) -> None:
         told.append(str(error))
 
 
-@pytest.mark.parametrize("jobs", [1, 3])
+def replacing(prefix: str, _: int) -> list[Push]:
+    """A job whose transaction takes several round trips."""
+    return [Push(f"{prefix}-0", "default", BODY, unique=UniqueKey("k", "end", replaces=True))]
+
+
+@pytest.mark.parametrize("kind", [Interrupt, TimeoutError])
+@pytest.mark.parametrize(("made", "jobs"), [(some, 1), (some, 3), (replacing, 1)])
 def test_what_is_dispatched_after_an_interrupt_is_stored(
-    engine: Engine, opened: OpenEngine, jobs: int
+    engine: Engine,
+    opened: OpenEngine,
+    made: Callable[[str, int], list[Push]],
+    jobs: int,
+    kind: type[BaseException],
+) -> None:
+    check_interrupts(engine, opened(engine.url, engine.namespace), made, jobs, kind)
+
+
+@pytest.mark.parametrize("kind", [Interrupt, TimeoutError])
+@pytest.mark.parametrize("engine_url", ["mariadb", "postgresql"], indirect=True)
+def test_an_interrupt_while_a_connection_is_checked(
+    engine: Engine, opened: OpenEngine, monkeypatch: pytest.MonkeyPatch, kind: type[BaseException]
 ) -> None:
     other = opened(engine.url, engine.namespace)
+    assert isinstance(engine, ServerEngine)
+    monkeypatch.setattr(type(engine.session), "is_quiet", lambda _: False)
+    check_interrupts(engine, other, some, 1, kind)
+
+
+def check_interrupts(
+    engine: Engine,
+    other: Engine,
+    made: Callable[[str, int], list[Push]],
+    jobs: int,
+    kind: type[BaseException],
+) -> None:
     engine.push(some("first", 1))
-    for number in count(1):
-        cut = interrupted(partial(engine.push, some(f"cut{number}", jobs)), number, "poolq/engines")
+    engine.push(made("before", 1))
+    for number in count(1, 5 if made is replacing else 1):  # many round trips take long
+        pushes = made(f"cut{number}", jobs)
+        cut = interrupted(partial(engine.push, pushes), number, "poolq/engines", kind)
         other.push(some(f"theirs{number}", 1))
         engine.push(some(f"ours{number}", 1))
         assert other.find(f"ours{number}-0") is not None, number
-        stored = [other.find(push.id) is not None for push in some(f"cut{number}", jobs)]
+        stored = [other.find(push.id) is not None for push in pushes]
         assert all(stored) or not any(stored), number
         if not cut:
             assert all(stored)

@@ -95,6 +95,9 @@ class Wire:
         except psycopg.Error as error:
             failed = [one for one in results if one.status in _ERRORS]
             raise self._over(failed[0] if failed else None, str(error)) from error
+        except BaseException:
+            self.close()  # an answer may still come
+            raise
         if self.raw.status != pq.ConnStatus.OK:
             raise self._over(results[-1], "the server has ended the connection")
         return results

@@ -71,21 +71,23 @@ def store(session: Session, pushes: Sequence[Push], holders: dict[str, str]) -> 
 def _store(session: Session, pushes: Sequence[Push]) -> bool:
     """Store jobs in one transaction. Returns False if two of them have the same unique key, or if
     one of the keys is already in the table."""
+    unique = [one.unique.key for one in pushes if one.unique]
+    if len({*unique}) < len(unique):
+        return False
     try:
         if len(pushes) > 1 or not session.store_alone(pushes[0]):
             session.check_sizes(pushes)
             add_queues(session, {one.queue for one in pushes})
             session.transact(partial(_insert, pushes=pushes))
     except DuplicateKey:
-        if any(one.unique for one in pushes):
+        if unique:
             return False
         raise
     return True
 
 
 def _insert(tx: Transaction, pushes: Sequence[Push]) -> None:
-    """Store jobs. This locks the wait lists first, then the keys, then the gates. Raises
-    DuplicateKey if two jobs have the same unique key."""
+    """Store jobs. This locks the wait lists first, then the keys, then the gates."""
     if len(pushes) > FEW:
         tx.stop_clock()
     place, now, _ = tx.when(QUEUED, 0, 0, 0)
@@ -94,8 +96,6 @@ def _insert(tx: Transaction, pushes: Sequence[Push]) -> None:
         for one in pushes
         if (unique := one.unique)
     ]
-    if keys and len({key for key, _, _ in keys}) < len(keys):
-        raise DuplicateKey("two of these jobs have the same unique key")
     sql = INSERT_UNIQUE if keys else INSERT_PLAIN
     rows: list[Row] = [
         (id_, place, now, queue, body, unique.stored) if unique else (id_, place, now, queue, body)

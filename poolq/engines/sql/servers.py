@@ -110,6 +110,9 @@ class ServerSession(Session, Generic[E]):
             self.ping()
         except (self.raised, OSError):
             return False
+        except BaseException:
+            self._on_lost(self)
+            raise
         finally:
             self.busy = False
         return True
@@ -123,8 +126,8 @@ class ServerSession(Session, Generic[E]):
         try:
             result = work(tx)
             tx.commit()
-        except Exception as error:
-            if tx.began and not (isinstance(error, self.raised) and self.is_lost(error)):
+        except self.raised as error:
+            if tx.began and not self.is_lost(error):
                 tx.roll_back()
             raise
         return result
@@ -152,10 +155,10 @@ class ServerSession(Session, Generic[E]):
                     if self.is_lost(error):
                         self._on_lost(self)
                     raise self.translate(error) from error
-            except Exception:
-                raise
             except BaseException:
-                self._on_lost(self)  # interrupted, with an answer still to come
+                # For example, a signal handler has raised. The transaction may still be open, and
+                # an answer to come, which the next statement would take for its own.
+                self._on_lost(self)
                 raise
             time.sleep(0.02 * random())
 
