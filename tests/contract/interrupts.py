@@ -41,7 +41,7 @@ def handled(
         code = frame.f_code
         if event not in ("call", "return", "c_return") or within not in code.co_filename:
             return
-        if code.co_name in ("__del__", "leave", "_packets"):  # Python swallows what is raised
+        if code.co_name in ("__del__", "leave", "_packets", "<genexpr>"):  # it is swallowed
             return
         seen += 1
         if seen == number:

@@ -127,6 +127,18 @@ def test_a_transaction_has_poolqs_settings_and_leaves_none(
             assert not kept
 
 
+def test_a_lost_connection_ends_nobody_elses_transaction(
+    pooled: PostgreSQLEngine, transaction_pooler: PgBouncer
+) -> None:
+    """The pooler resets a session's name for a client that has given none."""
+    push(pooled, "a")
+    with psycopg.connect(transaction_pooler.url) as theirs:
+        theirs.execute("SELECT 1")
+        pooled._drop(pooled.session)
+        push(pooled, "b")
+        assert theirs.execute("SELECT 1").fetchone() == (1,)
+
+
 def test_a_transaction_that_does_not_wait_for_the_disk(pooled: PostgreSQLEngine) -> None:
     commit_unsynced(pooled)
 
