@@ -14,6 +14,7 @@ from poolq.engines.base import Push, Settlement
 from poolq.engines.postgresql import PostgreSQLEngine, checks
 from poolq.engines.postgresql import engine as engine_module
 from poolq.engines.postgresql import session as session_module
+from poolq.engines.schedule_store import NewSchedule, Tick
 from poolq.engines.sql import job_counters
 from poolq.engines.sql import waiting as waiting_module
 from poolq.engines.sql.claims import cursors
@@ -34,6 +35,7 @@ from tests.contract.helpers import (
     new_id,
     push,
     sweep_all,
+    tied,
     total,
 )
 from tests.contract.test_sql_bounds import examined
@@ -90,6 +92,37 @@ def test_nobody_is_told_while_nobody_waits(
         postgresql.session.announce()
         push(postgresql, "b", queue="r")
         assert told(raw, 30) == ["r"]
+
+
+@pytest.mark.parametrize("way", ["replaces", "tick"])
+def test_a_waiter_is_told_of_every_kind_of_job(
+    postgresql: PostgreSQLEngine,
+    postgresql_server: PostgreSQL,
+    monkeypatch: pytest.MonkeyPatch,
+    way: str,
+) -> None:
+    monkeypatch.setattr(session_module, "ANNOUNCED", FOR_MINUTES)
+    postgresql.push([tied("first", replaces=True)])
+    postgresql.schedules.put(NewSchedule("a", "aa", b"", HOUR))
+    postgresql.session.announce()
+    with listening(postgresql_server, postgresql) as raw:
+        if way == "replaces":
+            postgresql.push([tied("second", replaces=True)])
+        else:
+            pushes = [Push(new_id(), "q", b"x")]
+            tick = Tick("a", "aa", HOUR, 2 * HOUR, "allow", HOUR, pushes)
+            assert postgresql.schedules.tick([tick]) == ["stored"]
+        assert told(raw, 30) == ["q"]
+
+
+def test_a_waiter_that_may_not_look_looks_at_the_queues_of_which_it_was_told(
+    postgresql: PostgreSQLEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert postgresql.wait(None, 0.01) == 0
+    push(postgresql, "a", queue="new")
+    monkeypatch.setattr(type(postgresql._cursors.queues), "has_time", lambda _: False)
+    postgresql._watch.heard, postgresql._watch.look_at = {"new"}, 0.0
+    assert [one.queue for one in postgresql._load_due_states(None)[0]] == ["new"]
 
 
 def test_a_connection_that_was_lost_is_ended_before_its_work_is_repeated(

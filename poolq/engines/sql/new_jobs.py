@@ -206,6 +206,7 @@ def _store_with_key(tx: Transaction, push: Push, unique: UniqueKey) -> None:
     """Store a job, and give it a key that is locked and may have belonged to another job."""
     given = push.id, unique.lasts, unique.lasts, unique.key
     tx.later(Query(unique_keys.SET_KEY, given), Query(INSERT_JOB, job_row(tx, push)))
+    tx.tell([push.queue])
 
 
 def _count(tx: Transaction, queue: str, counter: str) -> None:

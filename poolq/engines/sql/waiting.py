@@ -79,7 +79,7 @@ class Watch:
         if queues is not None:
             return {*queues}
         if not is_other and not budget.has_time():
-            return {*self.known}
+            return {*self.known, *self.heard}
         found = look(session.read, session.skips)
         budget.spend(monotonic() - now)
         self.known = {**dict.fromkeys(found.ready, 0), **found.slots, **found.delayed}

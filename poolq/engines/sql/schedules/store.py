@@ -230,6 +230,7 @@ def _tick(tx: Transaction, tick: Tick) -> TickEnd | None:
         stored = stored if holder == job.id else []
     else:
         tx.later(BatchQuery(INSERT_JOB, [job_row(tx, one) for one in stored]))
+        tx.tell(sorted({one.queue for one in stored}))
     return _advance(tx, one, tick, stored, now, held)
 
 
