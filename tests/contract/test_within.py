@@ -288,6 +288,26 @@ def test_who_waits_is_told_after_the_commit(engine: Engine, layer: Layer, notify
         assert told(raw, 30)[:1] == ["late" if notify else "end"]
 
 
+@pytest.mark.parametrize("engine_url", ["postgresql"], indirect=True)
+def test_who_waits_is_told_of_each_transaction_of_a_block_and_after_a_savepoint(
+    engine: Engine, layer: Layer
+) -> None:
+    channel = f"{engine.namespace}_waiting"
+    with closing(connect(engine.url)) as raw, poolq.within(layer.given):
+        raw.execute(f'LISTEN "{channel}"')
+        raw.execute("SELECT setval(%s::regclass, %s)", [f'"{channel}"', 1 << 60])
+        for is_undone in (False, False, True):
+            layer.begin()
+            with suppress(RuntimeError), layer.savepoint():
+                ship(1, queue="q")
+                if is_undone:
+                    raise RuntimeError
+            poolq.dispatch_many("jobs:Ship", [{"n": 2}] * 3, queue="q")
+            layer.commit()
+            assert told(raw, 30) == ["q"]
+            assert told(raw) == []
+
+
 def test_a_kill_at_any_moment_leaves_both_or_neither(
     engine: Engine, layer: Layer, request: pytest.FixtureRequest
 ) -> None:

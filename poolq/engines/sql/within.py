@@ -1,6 +1,6 @@
 """Stores jobs by statements of the application's own connection, in its transaction.
 
-Only INSERTs are sent, with the server's time, and on PostgreSQL a notification: no lock that poolq
+Only INSERTs are sent, with the server's time, which notify on PostgreSQL: no lock that poolq
 needs, no row of a queue, no commit and no savepoint. A job that waits for `Concurrent` is stored as
 if it did not; the worker that claims it parks it. How waiters notice a late commit: see
 `queues/wakeups.py`.
@@ -12,7 +12,6 @@ table `schema` shows it, which is read once for each database that the applicati
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from itertools import groupby
-from time import monotonic
 from typing import Any, NamedTuple
 from weakref import WeakSet
 
@@ -25,8 +24,6 @@ from poolq.jobs.message import Push
 
 #: The most jobs, and bytes of them, that one statement stores.
 MAX_ROWS, MAX_BYTES = 100, 1 << 20
-#: Seconds after which waiters are told once more of jobs in a queue. They also look each second.
-TELL_INTERVAL = 1.0
 READ_ID = "SELECT id FROM {schema}"
 _PLAIN = "(?, '', {user_now}, ?, {no_bytes}, ?, NULL)"
 _DUE = "{greatest}(?, {user_now} + ?)"
@@ -37,8 +34,9 @@ _TIMED = f"(?, {_PLACE}, {_DUE}, ?, {{no_bytes}}, ?, {_DUE} + ?)"
 class UserSQL(NamedTuple):
     """How statements are written for connections of the application. `server`: see
     `UserConnection`. `clock`: returns the time if `{user_now}` is an argument. `text`: encodes text
-    for columns of text. `tell`: tells waiters of jobs in a queue, after the commit. `grant`:
-    returns the end of a text about an error that this connection met for lack of a right."""
+    for columns of text. `tell`: a query that tells waiters of jobs in a queue, after the commit.
+    `grant`: returns the end of a text about an error that this connection met for lack of a right.
+    """
 
     server: str
     clock: Callable[[], int] | None = None
@@ -125,7 +123,6 @@ class UserTransaction:
         self._texts = texts
         self._check = check
         self._is_checked = False
-        self._told: dict[str, float] = {}
 
     def store(self, pushes: Sequence[Push]) -> None:
         """Store these jobs. Raises TransactionError, or what the application's layer raises."""
@@ -136,10 +133,8 @@ class UserTransaction:
         clock = self._user_sql.clock
         now = () if clock is None else (clock(),)
         try:
-            for row, some in _by_row(pushes):
-                self._insert(row, some, now)
-            if self._user_sql.tell:
-                self._tell({push.queue for push in pushes})
+            for (row, queue), some in _by_form(pushes):
+                self._insert(row, queue, some, now)
         except Exception as error:
             more = f" and {len(pushes) - 1} more" if len(pushes) > 1 else ""
             grant = self._user_sql.grant(error, self._texts(), self._connection)
@@ -149,20 +144,15 @@ class UserTransaction:
             )
             raise
 
-    def _insert(self, row: str, pushes: Sequence[Push], now: tuple[int, ...]) -> None:
+    def _insert(self, row: str, queue: str, pushes: Sequence[Push], now: tuple[int, ...]) -> None:
+        tell = self._user_sql.tell
         while pushes:
             some = first_chunk(pushes, MAX_ROWS, MAX_BYTES) if len(pushes) > 1 else pushes
             pushes = pushes[len(some) :]
             args = [value for push in some for value in self._values(row, push, now)]
-            self._connection.execute(self._texts()[_insert(row, len(some))], args)
-
-    def _tell(self, queues: set[str]) -> None:
-        """Tell waiters of these queues, unless this has just been done in this transaction."""
-        now = monotonic()
-        for queue in sorted(queues):
-            if now - self._told.get(queue, -TELL_INTERVAL) >= TELL_INTERVAL:
-                self._connection.execute(self._texts()[self._user_sql.tell], [queue])
-                self._told[queue] = now
+            if tell:
+                args.append(queue)
+            self._connection.execute(self._texts()[_insert(row, len(some), tell)], args)
 
     def _values(self, row: str, push: Push, now: tuple[int, ...]) -> Sequence[object]:
         """Return the arguments of a row."""
@@ -173,22 +163,26 @@ class UserTransaction:
         return push.id, *due, *now, *due, queue, push.body, *due, push.expires or None
 
 
-def _row(push: Push) -> str:
-    return _TIMED if push.at or push.delay or push.expires else _PLAIN
+def _form(push: Push) -> tuple[str, str]:
+    """Return the form of a job's row, and its queue."""
+    return _TIMED if push.at or push.delay or push.expires else _PLAIN, push.queue
 
 
-def _by_row(pushes: Sequence[Push]) -> Iterator[tuple[str, Sequence[Push]]]:
-    """Yield the form of a row, and the jobs that have it. Most dispatches are of one job."""
+def _by_form(pushes: Sequence[Push]) -> Iterator[tuple[tuple[str, str], Sequence[Push]]]:
+    """Yield a form, and the jobs that have it. Most dispatches are of one job."""
     if len(pushes) == 1:
-        yield _row(pushes[0]), pushes
+        yield _form(pushes[0]), pushes
         return
-    for row, some in groupby(pushes, _row):
-        yield row, list(some)
+    for form, some in groupby(pushes, _form):
+        yield form, list(some)
 
 
 @lru_cache(2 * MAX_ROWS)
-def _insert(row: str, count: int) -> str:
+def _insert(row: str, count: int, tell: str) -> str:
+    """Return an INSERT. PostgreSQL runs `tell` once, and drops what equals a notification of the
+    transaction."""
     rows = ", ".join([row] * count)
     return (
         f"INSERT INTO {{jobs}} (id, place, due_at, queue, history, body, expires_at) VALUES {rows}"
+        + (f" RETURNING ({tell})" if tell else "")
     )
