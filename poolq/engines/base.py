@@ -109,6 +109,9 @@ class Engine(ABC):
 
     #: False for sync and null, on which no pool can run.
     stores = True
+    #: Whether the commit of a Session counts if it leaves its Connection's transaction open, as in
+    #: test suites, which roll that back. Not if pools see the jobs.
+    commits_early = False
     #: Numbers below this in `counts` are exact. Higher ones may not be. None: all are exact.
     exact_counts: int | None = None
     schedules: ScheduleStore

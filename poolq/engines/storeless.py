@@ -50,6 +50,7 @@ class Storeless(Engine):
     """Implements everything except `push`."""
 
     stores = False
+    commits_early = True
 
     def __init__(self, url: str, namespace: str) -> None:
         super().__init__(url, namespace)

@@ -45,6 +45,8 @@ class Dispatched(NamedTuple):
 class NotingEngine(SQLiteEngine):
     """Notes what is stored, in order. What gave way to another job is not stored."""
 
+    commits_early = True
+
     def __init__(self, url: str, namespace: str) -> None:
         super().__init__(url, namespace)
         self.dispatched: list[Dispatched] = []

@@ -12,7 +12,7 @@ import pytest
 
 import poolq
 from poolq.engines.base import Engine, Push
-from poolq.errors import EngineError, EngineUnavailable
+from poolq.errors import EngineError, EngineUnavailable, TransactionError
 from poolq.jobs.message import decode
 from tests.support.layers import LAYERS, Layer, make_orders
 from tests.support.producing import MODULE, produce_to
@@ -196,6 +196,59 @@ def test_a_push_is_tried_again_as_that_of_any_dispatch(
         ship(1)
     layer.commit()
     assert stored(engine) == [1]
+
+
+JOINED = [(mode, False) for mode in ("conditional_savepoint", "rollback_only", "create_savepoint")]
+
+
+@pytest.mark.parametrize(("mode", "nested"), [*JOINED, ("control_fully", True)])
+@pytest.mark.parametrize("savepoint", [False, True])
+def test_a_session_that_has_joined_a_transaction(
+    engine: Engine, pushed: list[int], tmp_path: Path, mode: Any, nested: bool, savepoint: bool
+) -> None:
+    """As in SQLAlchemy's recipe for test suites. Nobody is told when its owner commits it."""
+    from sqlalchemy import create_engine
+    from sqlalchemy.orm import Session
+
+    database = create_engine(f"sqlite:///{tmp_path / 'shop.db'}")
+    with database.connect() as connection:
+        outer = connection.begin()
+        if nested:
+            connection.begin_nested()
+        with Session(connection, join_transaction_mode=mode) as session:
+            with poolq.after_commit(session):
+                if savepoint:
+                    with session.begin_nested():
+                        id_ = ship(1)
+                else:
+                    session.connection()
+                    id_ = ship(1)
+            with pytest.raises(TransactionError, match=f"so jobs are not stored: {id_}; use "):
+                session.commit()
+        assert outer.is_active
+        outer.rollback()
+    database.dispose()
+    assert stored(engine) == []
+
+
+def test_a_session_that_commits_its_connections_transaction(
+    engine: Engine, pushed: list[int], tmp_path: Path
+) -> None:
+    from sqlalchemy import create_engine
+    from sqlalchemy.orm import Session
+
+    database = create_engine(f"sqlite:///{tmp_path / 'shop.db'}")
+    with database.connect() as connection:
+        for number, mode in enumerate(("conditional_savepoint", "control_fully")):
+            if mode == "control_fully":
+                connection.begin()
+            with Session(connection, join_transaction_mode=mode) as session:  # type: ignore[arg-type]
+                with poolq.after_commit(session):
+                    session.connection()
+                    ship(number)
+                session.commit()
+    database.dispose()
+    assert stored(engine) == [0, 1]
 
 
 def test_events_of_the_session_itself_may_dispatch(

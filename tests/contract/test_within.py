@@ -9,11 +9,13 @@ from contextlib import ExitStack, closing, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
 from psycopg.rows import dict_row
 from pymysql.cursors import Cursor
+from sqlalchemy import event
 
 import poolq
 from poolq.engines.base import Engine
@@ -183,28 +185,33 @@ def facts(engine: Engine, ids: list[str]) -> list[tuple[Any, ...]]:
 def test_another_database(
     engine: Engine, layer: Layer, opened: OpenEngine, cursor: Cursor, namespace: str
 ) -> None:
-    """A random id tells them apart, which is read once for each: then it may change."""
-    schema = f"{engine.namespace}_schema"
+    """A random id tells it from that of another server, which is read once for each connection. Of
+    one server, the statements name it."""
     assert isinstance(engine, SQLEngine)
+    cursor.execute(f"CREATE DATABASE {namespace}")
+    for table in ("jobs", "schema"):
+        name = f"{engine.namespace}_{table}"
+        cursor.execute(f"CREATE TABLE {namespace}.{name} SELECT * FROM {name}")
     layer.begin()
     with poolq.within(layer.given):
         engine._database_id._own = "that of one before it"
         ship(1)
         engine._database_id._own = "not asked for again"
+        layer.execute(f"USE {namespace}")
         ship(2)
     layer.commit()
     other = opened(engine.url, engine.namespace)
-    cursor.execute(f"CREATE DATABASE {namespace}")
-    cursor.execute(f"CREATE TABLE {namespace}.{schema} SELECT version, 'twin' AS id FROM {schema}")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(MODULE, "_chosen", produce_to(other))  # type: ignore[arg-type]  # any
-        text = refused_in(layer, f"USE {namespace}")
-        assert f"has another table {schema} than poolq's engine, {engine.url}: " in text
-        text = refused_in(layer, "USE mysql")
-    assert f"cannot read {schema} (" in text
+        table = f"`{urlsplit(engine.url).path[1:]}`.{engine.namespace}_schema"
+        text = refused_in(layer, f"CREATE TEMPORARY TABLE {table} SELECT 'twin' AS id")
+        assert f"has another table {table} than poolq's engine, {engine.url}: " in text
+        patch.setattr(MODULE, "_chosen", produce_to(opened(engine.url, "absent")))  # type: ignore[arg-type]  # any
+        text = refused_in(layer)
+    assert ".absent_schema (" in text
     assert text.endswith("in which 'poolq db migrate' has made the tables")
-    cursor.execute(f"DROP DATABASE {namespace}")
     assert numbers(engine)[1] == [1, 2]
+    cursor.execute(f"DROP DATABASE {namespace}")
 
 
 def refused_in(layer: Layer, first: str = "") -> str:
@@ -267,6 +274,31 @@ def test_another_database_of_postgresql(
         opened(url, engine.namespace, migrate=True).close()
         assert f"has another table {table} than poolq's engine, {engine.url}: " in refused_in(layer)
     assert numbers(engine)[1] == []
+
+
+@pytest.mark.parametrize("engine_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("name", ["connection", "session", "django"])
+def test_a_layer_that_connects_to_another_database(
+    engine: Engine, open_layer: OpenLayer, namespace: str, name: str
+) -> None:
+    """As applications do that have a database for each of their customers."""
+    layer: Any = open_layer(name)
+    layer.begin()
+    with poolq.within(layer.given):
+        ship(1)
+    layer.commit()
+    with closing(connect(engine.url)) as raw:
+        raw.execute(f"CREATE DATABASE {namespace}")
+    url = f"{engine.url.rpartition('/')[0]}/{namespace}"
+    layer.given.close()
+    if name == "django":
+        layer.given.settings_dict["NAME"] = namespace
+    else:
+        event.listen(layer.engine, "do_connect", lambda *_: psycopg.connect(url))
+        layer.engine.dispose()
+        layer.given = layer.make()
+    assert "cannot read" in refused_in(layer)
+    assert numbers(engine)[1] == [1]
 
 
 @pytest.mark.parametrize("engine_url", ["postgresql"], indirect=True)

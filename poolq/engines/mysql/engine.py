@@ -21,7 +21,7 @@ from poolq.engines.sql.queues.queue_discovery import (  # isort: skip
 from poolq.engines.sql.queues.skip_scan import LINES, first_due, next_after
 from poolq.engines.sql.queues.wakeups import take_wakeup
 from poolq.engines.sql.servers import ServerEngine
-from poolq.engines.sql.session import Dialect, Query, TemplateToken
+from poolq.engines.sql.session import Dialect, Query, RenderedSQL, TemplateToken
 from poolq.engines.sql.within import UserSQL
 from poolq.errors import EngineError, EngineUnavailable
 from poolq.jobs.limits import Admission, Asked, Rule
@@ -135,6 +135,11 @@ WAIT_FOR_ANY = f"""BEGIN NOT ATOMIC
 END"""
 
 
+def _with_database(name: str) -> Dialect:
+    escaped = name.replace("`", "``")
+    return DIALECT._replace(quoted=TemplateToken(lambda table: f"`{escaped}`.{table}"))
+
+
 def admit_queries(rule: Rule, worker: str, claim: Claim) -> list[Query]:
     """Return statements that count a start, of which the last one changes a row, only if the claim
     may start. The rule has a fixed window and no cost."""
@@ -164,6 +169,7 @@ class MySQLEngine(ServerEngine[MySQLSession]):
         super().__init__(url, namespace, self.options.redacted_url, DIALECT)
         self.schema: MySQLSchema = MySQLSchema(self._open, self.texts, namespace, self.redacted_url)
         self._statements = FormatSQL(self.texts)
+        self._qualified = RenderedSQL(_with_database(self.options.database), namespace)
         self._waits_in_server = True
 
     def _open_session(self, lost: Sequence[str]) -> MySQLSession:
@@ -174,6 +180,10 @@ class MySQLEngine(ServerEngine[MySQLSession]):
         return MySQLSession(
             opened, self.options, self._statements, self._drop, self._connections.mark_used
         )
+
+    def _user_texts(self) -> RenderedSQL:
+        """Return statements that name the database, whichever a connection uses at the time."""
+        return self._qualified
 
     def admit(
         self,

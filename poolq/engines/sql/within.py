@@ -6,10 +6,11 @@ if it did not; the worker that claims it parks it. How waiters notice a late com
 `queues/wakeups.py`.
 
 The connection must have the engine's database, and not another one of that name. A random id in the
-table `schema` shows it, which is read once for each database that the application connects to.
+table `schema` shows it, which is read once for each of the driver's connections.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -65,8 +66,7 @@ class DatabaseId:
 
     def check(self, connection: UserConnection) -> None:
         """Raise TransactionError if the connection has another database, or lacks the tables."""
-        database = connection.database()
-        if database is not None and database in self._proved:
+        if connection.raw() in self._proved:
             return
         texts = self._texts()
         table = texts.tokens["schema"]
@@ -88,8 +88,8 @@ class DatabaseId:
                 f"{connection.label} has another table {table} than poolq's engine,"
                 f" {self._redacted_url}: let both have one database, or use poolq.after_commit"
             )
-        if database is not None:
-            self._proved.add(database)
+        with suppress(TypeError):  # a driver's class that allows no weak references
+            self._proved.add(connection.raw())
 
     def _load(self, again: bool = False) -> str:
         """Return the id of the engine's database. It changes if this is made anew."""

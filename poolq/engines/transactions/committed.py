@@ -21,7 +21,7 @@ def store_committed(pushes: Sequence[Push]) -> list[JobId]:
     except EngineError as error:
         raise _named(error, own) from error
     except Exception:
-        log.exception("the transaction is committed, but not all of %s are stored", _listed(own))
+        log.exception("the transaction is committed, but not all of %s are stored", listed(own))
         raise
     for id_, holder in zip(own, holders, strict=True):
         if holder != id_:
@@ -33,15 +33,15 @@ def _named(error: EngineError, own: Sequence[str]) -> EngineError:
     """Return the error of a push after a commit, with the jobs that are missing, and log it."""
     committed = f"{error}; the transaction is committed, but"
     if not isinstance(error, EngineUnavailable):
-        named = type(error)(f"{committed} not all of these jobs are stored: {_listed(own)}")
+        named = type(error)(f"{committed} not all of these jobs are stored: {listed(own)}")
     else:
         ids, verb = error.ids or own, "may not be" if error.maybe_stored else "are not"
-        text = f"{committed} these jobs {verb} stored: {_listed(ids)}"
+        text = f"{committed} these jobs {verb} stored: {listed(ids)}"
         named = EngineUnavailable(text, ids=ids, maybe_stored=error.maybe_stored)
     log.error("%s", named)
     return named
 
 
-def _listed(ids: Sequence[str]) -> str:
+def listed(ids: Sequence[str]) -> str:
     more = len(ids) - MAX_NAMED
     return ", ".join(ids[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -1,7 +1,7 @@
 """What `within` needs of a connection of the application, and how statements are written for it.
 
 A driver takes `?` or `%s` for an argument, and SQLAlchemy takes names. poolq's statements for
-these connections have `?`, and none of the characters that would have to be escaped.
+these connections have `?`, and only names have characters that have to be escaped.
 """
 
 from abc import ABC, abstractmethod
@@ -35,9 +35,8 @@ class UserConnection(ABC):
         """Return the first row that a statement reads, or None."""
 
     @abstractmethod
-    def database(self) -> object:
-        """Return an object that stands for the database, so that it is examined only once, or None.
-        It must allow weak references."""
+    def raw(self) -> object:
+        """Return the driver's connection, whose database is examined only once."""
 
     def role(self) -> str:
         """Return as whom this connection is logged in to PostgreSQL."""
@@ -51,7 +50,7 @@ class UserConnection(ABC):
 @lru_cache(STATEMENTS)
 def with_percent(sql: str) -> str:
     """Return the statement for drivers that take %s."""
-    return sql.replace("?", "%s")
+    return sql.replace("%", "%%").replace("?", "%s")
 
 
 @lru_cache(STATEMENTS)

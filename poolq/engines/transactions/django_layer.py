@@ -42,8 +42,9 @@ class DjangoLayer(UserConnection):
             row: Sequence[Any] | None = cursor.fetchone()
         return row
 
-    def database(self) -> object:
-        return self._connection
+    def raw(self) -> object:
+        raw: object = self._connection.connection
+        return raw
 
     def role(self) -> str:
         return str(self._connection.connection.info.user)

@@ -36,8 +36,8 @@ class SQLiteDriver(UserConnection):
         row: Sequence[Any] | None = cursor.execute(sql).fetchone()
         return row
 
-    def database(self) -> object:
-        return None  # its class allows no weak references
+    def raw(self) -> object:
+        return self._raw
 
 
 class PyMySQLDriver(UserConnection):
@@ -63,7 +63,7 @@ class PyMySQLDriver(UserConnection):
             row: Sequence[Any] | None = cursor.fetchone()
         return row
 
-    def database(self) -> object:
+    def raw(self) -> object:
         return self._raw
 
 
@@ -92,7 +92,7 @@ class PsycopgDriver(UserConnection):
         with Cursor(self._raw, row_factory=tuple_row) as cursor:
             return cursor.execute(sql).fetchone()
 
-    def database(self) -> object:
+    def raw(self) -> object:
         return self._raw
 
     def role(self) -> str:

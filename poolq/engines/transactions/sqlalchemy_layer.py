@@ -9,11 +9,12 @@ from sqlalchemy.exc import UnboundExecutionError
 from sqlalchemy.orm import Session, SessionTransaction, scoped_session
 from sqlalchemy.util.concurrency import in_greenlet
 
-from poolq.engines.transactions.committed import store_committed
+from poolq.engines.transactions.committed import listed, store_committed
 from poolq.engines.transactions.connection import STATEMENTS, UserConnection, with_names
 from poolq.engines.transactions.recognizing import driver_of
 from poolq.errors import TransactionError
 from poolq.jobs.message import Push
+from poolq.jobs.producer import engine
 
 _SERVERS = {"mariadb": "mysql"}
 _INFO = "poolq"  # where a Session's `info` has its _Kept
@@ -63,8 +64,8 @@ class ConnectionLayer(UserConnection):
     def read(self, sql: str) -> Sequence[Any] | None:
         return self._connection.execute(_text(sql)).first()
 
-    def database(self) -> object:
-        return self._connection.engine
+    def raw(self) -> object:
+        return self._known[0]  # `advice` has just found it
 
     def role(self) -> str:
         driver = self._known[1]
@@ -135,10 +136,16 @@ class _Kept:
         if not pushes or not is_committed:
             return
         around = _innermost(session)
-        if around is None:
-            store_committed(pushes)
-        else:
+        if around is not None:
             self.keep(around, pushes)
+        elif _is_joined(session, transaction) and not engine().commits_early:
+            raise TransactionError(
+                "this Session of SQLAlchemy has joined a transaction of its Connection, which is"
+                f" not committed, so jobs are not stored: {listed([one.id for one in pushes])}; use"
+                " poolq.within, or dispatch after that commit; in tests, use poolq_jobs"
+            )
+        else:
+            store_committed(pushes)
 
 
 def keep(given: "Session | scoped_session[Session]", pushes: Sequence[Push]) -> bool:
@@ -151,6 +158,14 @@ def keep(given: "Session | scoped_session[Session]", pushes: Sequence[Push]) -> 
         session.info[_INFO] = _Kept(session)
     session.info[_INFO].keep(transaction, pushes)
     return True
+
+
+def _is_joined(session: Session, ended: SessionTransaction) -> bool:
+    """Return whether a Connection is still in a transaction, which its owner commits. The Session
+    tells of its own commit even so, and has no public name for the Connections of its tables."""
+    used = [one for one, *_ in getattr(ended, "_connections", {}).values()]
+    ours = (one for one in (session.bind, *used) if isinstance(one, Connection))
+    return any(one.in_transaction() for one in ours)
 
 
 def _innermost(session: Session) -> SessionTransaction | None:

@@ -544,6 +544,12 @@ def test_in_tests_jobs_are_stored_at_the_commit(file: Path) -> None:
         with closing(sqlite3.connect(file)) as bare, poolq.within(bare):
             poolq.dispatch("jobs:A")
         assert len(jobs.dispatched) == 2
+        with database.connect() as outer, outer.begin() as begun, Session(outer) as joined:
+            with poolq.after_commit(joined):
+                poolq.dispatch("jobs:A")
+            joined.commit()
+            begun.rollback()  # as SQLAlchemy's recipe for test suites does
+        assert len(jobs.dispatched) == 3
         with closing(sqlite3.connect(file, isolation_level=None)) as bare:
             assert "execute BEGIN first" in dispatched_in(bare)
     database.dispose()
