@@ -283,20 +283,26 @@ def test_a_layer_that_connects_to_another_database(
 ) -> None:
     """As applications do that have a database for each of their customers."""
     layer: Any = open_layer(name)
-    layer.begin()
-    with poolq.within(layer.given):
-        ship(1)
-    layer.commit()
     with closing(connect(engine.url)) as raw:
         raw.execute(f"CREATE DATABASE {namespace}")
     url = f"{engine.url.rpartition('/')[0]}/{namespace}"
-    layer.given.close()
-    if name == "django":
-        layer.given.settings_dict["NAME"] = namespace
-    else:
-        event.listen(layer.engine, "do_connect", lambda *_: psycopg.connect(url))
-        layer.engine.dispose()
-        layer.given = layer.make()
+    layer.begin()
+    with poolq.within(layer.given):
+        ship(1)
+        layer.commit()
+        layer.given.close()
+        if name == "django":
+            layer.given.settings_dict["NAME"] = namespace
+        else:
+            event.listen(layer.engine, "do_connect", lambda *_: psycopg.connect(url))
+            layer.engine.dispose()
+        if name == "connection":
+            layer.given = layer.make()
+        else:
+            layer.begin()
+            with pytest.raises(poolq.TransactionError, match="cannot read"):
+                ship(2)
+            layer.rollback()
     assert "cannot read" in refused_in(layer)
     assert numbers(engine)[1] == [1]
 

@@ -122,14 +122,14 @@ class UserTransaction:
         self._user_sql = user_sql
         self._texts = texts
         self._check = check
-        self._is_checked = False
+        self._checked: object = ()  # the driver's connection
 
     def store(self, pushes: Sequence[Push]) -> None:
         """Store these jobs. Raises TransactionError, or what the application's layer raises."""
         require_transaction(self._connection)
-        if not self._is_checked:
+        if self._connection.raw() is not self._checked:
             self._check(self._connection)
-            self._is_checked = True
+            self._checked = self._connection.raw()
         clock = self._user_sql.clock
         now = () if clock is None else (clock(),)
         try:

@@ -27,6 +27,7 @@ from poolq import TransactionError
 from poolq.engines.sqlite import SQLiteEngine
 from poolq.engines.sqlite.session import SQLiteSession
 from poolq.engines.storeless import SyncEngine
+from poolq.engines.transactions.connection import with_percent
 from poolq.engines.transactions.drivers import SQLiteDriver
 from poolq.jobs.callbacks import around_dispatch
 from tests.support.layers import Django, SQLAlchemyConnection, SQLAlchemySession, django_alias
@@ -267,6 +268,10 @@ def test_an_alias_that_django_does_not_know(engine: SQLiteEngine) -> None:
     near = alias.replace("shop", "shopp")
     expected = f"Django has no database {near!r}; did you mean {alias}?"
     assert dispatched_in(near) == expected
+
+
+def test_a_name_with_a_percent_sign() -> None:
+    assert with_percent("INSERT INTO `5%`.jobs VALUES (?)") == "INSERT INTO `5%%`.jobs VALUES (%s)"
 
 
 def test_a_session_whose_database_depends_on_the_table(engine: SQLiteEngine) -> None:
