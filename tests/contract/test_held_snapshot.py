@@ -3,18 +3,20 @@ still find jobs that lie before it, and no statement reads it all."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
 from poolq.engines.base import CLAIM_BYTES, Push, QueueCounts, Settlement
 from poolq.engines.postgresql import PostgreSQLEngine
+from poolq.engines.postgresql.session import PostgreSQLSession
 from poolq.engines.sql import servers
 from poolq.engines.sql.claims import cursors
 from poolq.engines.sql.claims.cursors import Budget
 from poolq.engines.sql.location import DELAYED, QUEUED
-from poolq.engines.sql.queues import turns
-from poolq.engines.sql.session import Query
+from poolq.engines.sql.queues import queue_discovery, turns
+from poolq.engines.sql.session import Query, QueryResult
+from poolq.errors import EngineUnavailable
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import State
 from poolq.jobs.outcomes import ACK, GIVE_BACK, ReleaseUntil
@@ -188,6 +190,38 @@ def test_a_job_that_was_committed_much_later_is_found_by_a_look_from_the_head(
     worker.engine._cursors.heads = Never(1)  # type: ignore[attr-defined]
     push(worker.engine, "next")
     assert finds(worker) == ["next"], "claims begin again where they were"
+
+
+@pytest.mark.parametrize("other", ["has an old job", "is new"])
+def test_another_queue_makes_no_claim_begin_further_back(
+    elsewhere: PostgreSQLEngine, worker: Worker, other: str
+) -> None:
+    push(elsewhere, "old", queue="other")
+    elsewhere.pause("other")
+    worker.queues = ["q", "other"] if other == "has an old job" else ["q"]
+    do_many(worker)
+    worker.queues = ["q", "other"]
+    push(worker.engine, "next")
+    assert finds(worker) == ["next"]
+
+
+@pytest.mark.parametrize("queues", [["q"], None], ids=str)
+def test_a_process_whose_first_look_takes_too_long_finds_what_is_new(
+    worker: Worker, queues: list[str] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def send(session: PostgreSQLSession, queries: Sequence[Query]) -> list[QueryResult]:
+        if {queue_discovery.STATES, queue_discovery.STATE_AND_NEXT} & {one.sql for one in queries}:
+            raise EngineUnavailable("no answer within 5 s")
+        return answer(session, queries)
+
+    answer = PostgreSQLSession.send
+    monkeypatch.setattr(PostgreSQLSession, "send", send)
+    monkeypatch.setattr(cursors, "NEAR", HOUR)
+    worker.queues = queues
+    push(worker.engine, "next")
+    with pytest.raises(EngineUnavailable):
+        worker.claim(5)
+    assert named(worker.claim(5)) == ["next"]
 
 
 def test_a_job_that_was_too_big_for_a_step_is_claimed_by_the_next(

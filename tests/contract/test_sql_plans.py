@@ -288,7 +288,8 @@ def planned(
 
 def test_postgresql_uses_its_indexes_and_sorts_nothing(planned: Explained) -> None:
     first = planned.first_columns()
-    states = queue_discovery.state_query(["q", "r"], queue_discovery.Floors(1, 1, 1))
+    floors = dict.fromkeys(["q", "r"], queue_discovery.Floors(1, 1, 1))
+    states = queue_discovery.state_query(["q", "r"], floors)
     mark = Query(MARK_CLAIMED, (PLACE, 1, 1, 0, ["a"], ["a"]))
     ops = {**HOT, **BEHIND_THEM, "a slot handed on": HAND_ON}
     ops |= {"claims": mark, "state from a floor": states}

@@ -25,7 +25,8 @@ _ROW_OF_QUEUE = _NEWEST.format("ctid", "q.queue", "{skip}")
 def _with_token(states: str) -> str:
     """Return a query of states that reads the tokens. NO_ROW stands for a missing one."""
     read = states.replace(ARMED_AND_SEEN, f"COALESCE(t.armed, {NO_ROW}), COALESCE(t.seen, 0)")
-    return read.replace("{queues} q", f"{{queues}} q LEFT JOIN LATERAL {_TOKEN_OF_QUEUE} t ON true")
+    row = f" q LEFT JOIN LATERAL {_TOKEN_OF_QUEUE} t ON true"
+    return read.replace("{queues} q", "{queues}" + row).replace("OFFSET 0) q", "OFFSET 0)" + row)
 
 
 def _arm(queues: str) -> str:

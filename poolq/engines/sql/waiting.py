@@ -15,7 +15,7 @@ from poolq.engines.sql.queues.wakeups import wakeups_query
 from poolq.engines.sql.session import Answers, Query, QueryResult, Session
 
 from poolq.engines.sql.queues.queue_discovery import (  # isort: skip
-    MAX_WAITED_QUEUES, Floors, QueueState, load_states, look,
+    HEAD, MAX_WAITED_QUEUES, FloorsByQueue, QueueState, load_states, look,
 )  # fmt: skip
 
 #: Seconds between looks over all queues.
@@ -57,13 +57,14 @@ class Watch:
         if self.heard:
             self._cursors.forget()  # a job may have returned
         floors = self._cursors.floors(names)
-        read = self._reading_ahead(session, names, floors or Floors(0, 0, 0))
+        read = self._reading_ahead(session, names, floors)
         reads = monotonic()
-        states = load_states(read, sorted(names), floors)
+        with self._cursors.look(floors, sorted(names)):
+            states = load_states(read, sorted(names), floors)
         if states:
             self._clock = states[0].now - reads * 1e6
         now = int(self._clock + reads * 1e6)
-        self._cursors.saw(states, floors, now, monotonic() - reads)
+        self._cursors.saw(states, floors, now)
         self.heard = {one.queue for one in states if one.is_due}
         self.known |= {one.queue: 0 if one.paused else one.next_due or 0 for one in states}
         return states, min((due for due in self.known.values() if due > now), default=None), now
@@ -80,19 +81,22 @@ class Watch:
             return {*queues}
         if not is_other and not budget.has_time():
             return {*self.known, *self.heard}
-        found = look(session.read, session.skips)
-        budget.spend(monotonic() - now)
+        with budget.look():
+            found = look(session.read, session.skips)
         self.known = {**dict.fromkeys(found.ready, 0), **found.slots, **found.delayed}
         return {*found.names()}
 
-    def _reading_ahead(self, session: Session, names: set[str], floors: Floors) -> QueryRunner:
+    def _reading_ahead(
+        self, session: Session, names: set[str], floors: FloorsByQueue | None
+    ) -> QueryRunner:
         """Return a session's `read` that, if there is a single queue, and the waiter was told of
         it, also reads what is needed to take its wake-up."""
         self.ahead = {}
         if len(names) != 1 or names != self.heard:
             return session.read
         (name,) = names
-        more = wakeups_query(name, floors.delayed, floors.ready)
+        floor = floors[name] if floors else HEAD
+        more = wakeups_query(name, floor.delayed, floor.ready)
 
         def read(*queries: Query) -> list[QueryResult]:
             *found, answer = session.read(*queries, more)

@@ -15,14 +15,23 @@ reads of states from further back, and move the positions back to what they find
   have returned (`location.RETURNED`).
 
 Each kind of look, and those over all queues, may take only a share of the time. A look takes the
-place of another read of states.
+place of another read of states. If looks from heads fail because they take too long, queues that
+are new to this process are read from NEAR microseconds ago.
 """
 
-from collections.abc import Iterable, Sequence
-from time import monotonic
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from time import monotonic, time
 
 from poolq.engines.sql.location import DELAYED, QUEUED, RETURNED
-from poolq.engines.sql.queues.queue_discovery import BEGINNING, END, Floors, QueueState
+from poolq.engines.sql.queues.queue_discovery import (
+    BEGINNING,
+    END,
+    HEAD,
+    Floors,
+    FloorsByQueue,
+    QueueState,
+)
 
 #: The due time and the id of the last job that a claim has read.
 Position = tuple[int, str]
@@ -31,25 +40,42 @@ Position = tuple[int, str]
 LAG = 50_000
 #: The longest transaction of poolq's own, in microseconds.
 NEAR = 10_000_000
-#: For how many seconds looks may be made at once, after none was made for a while.
-MAX_CREDIT = 0.1
+#: For how many seconds looks may be made at once, after none was made for a while. After a slow
+#: look, at most MAX_DEBT seconds must be saved: the server may have stalled. If the look before it
+#: took longer, looks are that slow, and as much as that must be saved.
+MAX_CREDIT, MAX_DEBT = 0.1, 0.3
 
 
 class Budget:
-    """What looks of one kind may take: a `share` of the time; 0 if they may take any time."""
+    """What looks of one kind may take: a `share` of the time; 0 if they may take any time.
+    `failed`: whether the last look has failed."""
 
     def __init__(self, share: float) -> None:
+        self.failed = False
         self._share = share
         self._credit = MAX_CREDIT
+        self._took = 0.0  # by the last look, in seconds
         self._at = monotonic()
 
     def has_time(self) -> bool:
-        return not self._share or self.spend(0) > 0
+        return not self._share or self._saved() > 0
 
-    def spend(self, took: float) -> float:
-        """Note a look of `took` seconds. Returns for how many seconds looks may be made now."""
+    @contextmanager
+    def look(self) -> Iterator[None]:
+        """Note that a look is made, even if it fails."""
+        began, self.failed = monotonic(), True
+        try:
+            yield
+            self.failed = False
+        finally:
+            took = monotonic() - began
+            self._credit = max(self._saved() - took, -max(MAX_DEBT, self._took))
+            self._took = took
+
+    def _saved(self) -> float:
+        """Return for how many seconds looks may be made now."""
         now = monotonic()
-        self._credit = min(MAX_CREDIT, self._credit + self._share * (now - self._at)) - took
+        self._credit = min(MAX_CREDIT, self._credit + self._share * (now - self._at))
         self._at = now
         return self._credit
 
@@ -65,7 +91,8 @@ class ScanCursors:
         self.heads, self.near, self.queues = (Budget(share / 2) for _ in range(3))
         self._known: dict[tuple[str, str], tuple[Position, float]] = {}
         self._looked: dict[str, float] = {}  # when there was a look at each queue
-        self._clock = 0.0  # what to add to the monotonic clock for the server's, in microseconds
+        # What to add to the monotonic clock for the server's, in microseconds; at first, a guess.
+        self._clock = (time() - monotonic()) * 1e6
 
     def of(self, queue: str, place: str) -> Position | None:
         """Return the position after which a claim begins, or None if it begins at the head."""
@@ -103,66 +130,76 @@ class ScanCursors:
 
     # on PostgreSQL
 
-    def floors(self, queues: Iterable[str]) -> Floors | None:
+    def floors(self, queues: Iterable[str]) -> FloorsByQueue | None:
         """Return the due times from which on the states of these queues are read, or None if they
-        are read from their heads."""
+        are all read from their heads."""
         if not self.keeps:
             return None
-        names = list(queues)
-        found = [self._known.get((one, place)) for place in (DELAYED, QUEUED) for one in names]
-        known = [one for one in found if one is not None]
-        if len(known) < len(found) or not names:
-            return None
-        old = monotonic() - self._fresh
-        if min(at for _, at in known) <= old and self.heads.has_time():
-            return None
-        dues = [due for (due, _), _ in known]
-        delayed, ready = min(dues[: len(names)]), min(dues[len(names) :])
-        if min(self._looked.get(one, 0.0) for one in names) <= old and self.near.has_time():
-            near = int(monotonic() * 1e6 + self._clock) - NEAR
-            return Floors(min(delayed, near), min(ready, near), BEGINNING)
-        back = [self._known[one, RETURNED][0][0] for one in names if (one, RETURNED) in self._known]
-        return Floors(delayed, ready, min(back, default=END))
+        at = monotonic()
+        near = int(at * 1e6 + self._clock) - NEAR
+        may_look = self.heads.has_time(), self.near.has_time()
+        found = {one: self._floors_of(one, near, at - self._fresh, *may_look) for one in queues}
+        return found if any(one != HEAD for one in found.values()) else None
 
-    def saw(
-        self, states: Sequence[QueueState], floors: Floors | None, now: int, took: float
-    ) -> None:
-        """Remember what a read of states has found at the time `now`. `took`: its seconds."""
+    def _floors_of(self, queue: str, near: int, old: float, heads: bool, nears: bool) -> Floors:
+        """`near`: where near looks begin. `old`: a look is due if the last one was made before.
+        `heads`, `nears`: which looks may be made."""
+        if self.heads.failed and not heads:
+            for place in (DELAYED, QUEUED):
+                self._known.setdefault((queue, place), ((near, ""), 0.0))
+        found = [self._known.get((queue, place)) for place in (DELAYED, QUEUED, RETURNED)]
+        delayed, ready, returned = found
+        if not delayed or not ready or (heads and min(delayed[1], ready[1]) <= old):
+            return HEAD
+        first, second = delayed[0][0], ready[0][0]
+        if nears and self._looked.get(queue, 0.0) <= old:
+            return Floors(min(first, near), min(second, near), BEGINNING)
+        return Floors(first, second, returned[0][0] if returned else END)
+
+    def look(
+        self, floors: FloorsByQueue | None, reads: Sequence[object]
+    ) -> AbstractContextManager[None]:
+        """Note that states are read from these floors on, which may be a look. `reads`: what is
+        read; if it is empty, nothing is."""
+        kinds = [HEAD] if floors is None else floors.values()
+        if self.keeps and reads and HEAD in kinds:
+            return self.heads.look()
+        if self.keeps and reads and any(one.are_near for one in kinds):
+            return self.near.look()
+        return nullcontext()
+
+    def saw(self, states: Sequence[QueueState], floors: FloorsByQueue | None, now: int) -> None:
+        """Remember what a read of states has found at the time `now`."""
         if not self.keeps:
             return
         at = monotonic()
         self._clock = now - at * 1e6
-        if floors is None:
-            self.heads.spend(took)
-        elif floors.are_near:
-            self.near.spend(took)
         for one in states:
+            floor = HEAD if floors is None else floors[one.queue]
             for place, first in ((QUEUED, one.ready), (DELAYED, one.delayed)):
-                self._saw(one.queue, place, first, floors, now)
-            self._saw_returned(one, floors)
-            if floors is None or floors.are_near:
+                self._saw(one.queue, place, first, floor, now)
+            self._saw_returned(one, floor)
+            if floor.are_near:
                 self._looked[one.queue] = at
 
-    def _saw(
-        self, queue: str, place: str, first: int | None, floors: Floors | None, now: int
-    ) -> None:
+    def _saw(self, queue: str, place: str, first: int | None, floor: Floors, now: int) -> None:
         """Remember when the first job was due that was found at a place, if one was."""
         position = min(now - LAG, now if first is None else first), ""
         known, scanned_at = self._known.get((queue, place), (position, 0.0))
-        if floors is None:
+        if floor == HEAD:
             self._known[queue, place] = position, monotonic()
         elif known[0] > now:  # the clock has gone back
             self._known.pop((queue, place), None)
         else:
             self._known[queue, place] = (
-                position if floors.are_near else max(known, position),
+                position if floor.are_near else max(known, position),
                 scanned_at,
             )
 
-    def _saw_returned(self, one: QueueState, floors: Floors | None) -> None:
+    def _saw_returned(self, one: QueueState, floor: Floors) -> None:
         """Claims read jobs that have returned only for as long as there are some."""
         where = one.queue, RETURNED
         if one.returned is None:
             self._known.pop(where, None)
-        elif floors is None or floors.are_near:
+        elif floor.are_near:
             self._known[where] = (one.returned, ""), 0.0

@@ -22,8 +22,8 @@ from poolq.engines.sql.limits.parking import DueLines, due_lines, read_due_lines
 from poolq.engines.sql.location import cancelled_at, claimed_by
 
 from poolq.engines.sql.queues.queue_discovery import (  # isort: skip
-    MAX_LOOKED, STATE_AND_NEXT, Floors, QueueState, load_states, look, read_states, state_query,
-    void_slots,
+    MAX_LOOKED, STATE_AND_NEXT, FloorsByQueue, QueueState, load_states, look, read_states,
+    state_query, void_slots,
 )  # fmt: skip
 from poolq.engines.sql.claims.settling import held_queries, may_return_jobs, settle
 from poolq.engines.sql.queues.wakeups import arm
@@ -57,15 +57,15 @@ def lock_worker(tx: Transaction, worker: str, *queries: Query) -> list[QueryResu
 
 def step(tx: Transaction, ctx: StepContext) -> Step:
     """Run a step. A replayed Step contains its claims; otherwise, `ctx.claims()` returns them."""
-    ranges = ctx.first_ranges()
     floors = ctx.cursors.floors(_first_named(ctx))
-    ctx.looked = ctx.cursors.keeps and (floors is None or floors.are_near)
+    ctx.looked = ctx.cursors.keeps and (floors is None or floors[ctx.first_queue].are_near)
+    ranges = ctx.first_ranges()
     queries = _first_queries(ctx, ranges, floors)
     early = [] if may_return_jobs(ctx.settlements) else queries
     held = held_queries(ctx.worker, [one.claim.id for one in ctx.settlements])
-    began = monotonic()
     last = [Query(LAST_ANSWER, (ctx.worker, ctx.request - 1))] if tx.appends else []
-    found = lock_worker(tx, ctx.worker, *last, *held, *early)
+    with ctx.cursors.look(floors, early):
+        found = lock_worker(tx, ctx.worker, *last, *held, *early)
     request, stale, ctx.now, ctx.deploy = found[0].rows[0]
     if last:
         request, stale = _last_answer(tx, ctx, found.pop(1))
@@ -77,14 +77,13 @@ def step(tx: Transaction, ctx: StepContext) -> Step:
     late = settle(tx, ctx.worker, ctx.settlements, found[1:first], ctx.now, ctx.deploy)
     answers = found[first:]
     if queries and not early:
-        began = monotonic()
-        answers = tx.run(*queries)
-    took = monotonic() - began
+        with ctx.cursors.look(floors, queries):
+            answers = tx.run(*queries)
     if ctx.ask:
         _claim_asking(tx, ctx)
     elif ctx.want > 0:
         claim = _claim_in_turn if ctx.queues is None else _claim_in_order
-        states = _first_states(tx, ctx, floors, answers, took)
+        states = _first_states(tx, ctx, floors, answers)
         claim(tx, ctx, ranges, answers, states)
     _save_answer(tx, ctx, request, " ".join(late).encode())
     return Step([], late, now=ctx.now)
@@ -143,7 +142,7 @@ def _first_named(ctx: StepContext) -> Sequence[str]:
     return (ctx.queues or ()) if ctx.queues is not None else [ctx.first_queue]
 
 
-def _first_queries(ctx: StepContext, ranges: Ranges, floors: Floors | None) -> list[Query]:
+def _first_queries(ctx: StepContext, ranges: Ranges, floors: FloorsByQueue | None) -> list[Query]:
     """Return queries for the states of queues, and for jobs or lines of the next queue."""
     if ctx.want <= 0 or ctx.ask or not ctx.first_queue:
         return []
@@ -156,7 +155,7 @@ def _first_queries(ctx: StepContext, ranges: Ranges, floors: Floors | None) -> l
 
 
 def _first_states(
-    tx: Transaction, ctx: StepContext, floors: Floors | None, answers: Answers, took: float
+    tx: Transaction, ctx: StepContext, floors: FloorsByQueue | None, answers: Answers
 ) -> dict[str, QueueState]:
     """Return the states that the first round trip has read, except those of paused queues. Returns
     none if they show that the clock went back. Queues without a row have no state."""
@@ -165,7 +164,7 @@ def _first_states(
         answers = [QueryResult([row[:-1] for row in rows], 0)]
         ctx.turns = ctx.turns.noticed(rows[0][-1]) if rows else ctx.turns
     ctx.states = read_states(answers[0]) if answers else []
-    ctx.cursors.saw(ctx.states, floors, ctx.now, took)
+    ctx.cursors.saw(ctx.states, floors, ctx.now)
     if any(one.void for one in ctx.states):
         void_slots(tx.run)
         return {}
@@ -184,9 +183,10 @@ def _claim_asking(tx: Transaction, ctx: StepContext) -> None:
 
 def _load(tx: Transaction, ctx: StepContext, queues: Sequence[str]) -> list[QueueState]:
     """Read the current states of these queues. Returns those of queues that are not paused."""
-    floors, began = ctx.cursors.floors(queues), monotonic()
-    states = {one.queue: one for one in load_states(tx.run, queues, floors)}
-    ctx.cursors.saw(list(states.values()), floors, ctx.now, monotonic() - began)
+    floors = ctx.cursors.floors(queues)
+    with ctx.cursors.look(floors, queues):
+        states = {one.queue: one for one in load_states(tx.run, queues, floors)}
+    ctx.cursors.saw(list(states.values()), floors, ctx.now)
     armed = {one.queue for one in ctx.states}
     arm(tx, [name for name, one in states.items() if not one.armed and name not in armed])
     ctx.states += states.values()
@@ -285,10 +285,9 @@ def _claim_in_turn(
     while True:
         if looks:
             began = monotonic()
-            found = look(tx.run, ctx.skips, ctx.turns.end, MAX_LOOKED)
-            took = monotonic() - began
-            ctx.turns = ctx.turns.looked(found, took)
-            ctx.cursors.queues.spend(took)
+            with ctx.cursors.queues.look():
+                found = look(tx.run, ctx.skips, ctx.turns.end, MAX_LOOKED)
+            ctx.turns = ctx.turns.looked(found, monotonic() - began)
         order = [name for name in dict.fromkeys([*again, *ctx.turns.names]) if name not in seen]
         order = order[: ctx.remaining + MAX_EXTRA_QUEUES]
         if ctx.remaining and order:

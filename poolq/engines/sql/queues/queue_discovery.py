@@ -6,7 +6,7 @@ queues without any cost nothing. A queue that has jobs or lines may lack a row, 
 queue.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from poolq.engines.sanitize import number, optional_number, to_text
@@ -40,17 +40,20 @@ VOID_SLOT = """UPDATE {lines} SET slot = 0, since = 0
     WHERE place = ? AND queue = ? AND since + 0 > {now} AND slot + 0 > 0"""
 _STATE = f"""{{now}}, {FIRST_SLOT}, {FIRST_DELAYED}, {FIRST_READY},
     COALESCE({{returned:{FIRST_RETURNED}, }}NULL, NULL), {FIRST_GATE}, {HAS_VOID_SLOT}"""
-#: The same, of jobs that are due from these times on.
+#: The same, of jobs that are due from times on that are given for each queue.
 _STATE_FROM = (
-    _STATE.replace(FIRST_DELAYED, first_due(DELAYED, "q.queue", since="?"))
-    .replace(FIRST_READY, first_due(QUEUED, "q.queue", since="?"))
-    .replace(FIRST_RETURNED, first_due(RETURNED, "q.queue", since="?"))
+    _STATE.replace(FIRST_DELAYED, first_due(DELAYED, "q.queue", since="s.delayed"))
+    .replace(FIRST_READY, first_due(QUEUED, "q.queue", since="s.ready"))
+    .replace(FIRST_RETURNED, first_due(RETURNED, "q.queue", since="s.returned"))
 )
 #: The wake-up token.
 ARMED_AND_SEEN = "q.armed, q.seen"
 STATES = f"""SELECT q.queue, q.paused, {ARMED_AND_SEEN}, {_STATE} FROM {{queues}} q
     WHERE q.queue {{in_list}}"""
-STATES_FROM = STATES.replace(_STATE, _STATE_FROM)
+#: OFFSET 0 makes PostgreSQL look each queue up in the index, however few rows it expects.
+STATES_FROM = f"""SELECT q.queue, q.paused, {ARMED_AND_SEEN}, {_STATE_FROM}
+    FROM unnest(?, ?, ?, ?) s (queue, delayed, ready, returned),
+    LATERAL (SELECT * FROM {{queues}} WHERE queue = s.queue OFFSET 0) q"""
 #: The state of one queue, and the name of a queue with ready jobs that follows another name.
 STATE_AND_NEXT = f"""SELECT q.queue, q.paused, {ARMED_AND_SEEN}, {_STATE},
     ({next_after(QUEUED, "?")}) FROM {{queues}} q WHERE q.queue = ?"""
@@ -119,8 +122,8 @@ BEGINNING, END = -(2**63), 2**62
 
 
 class Floors(NamedTuple):
-    """Due times from which on the states of some queues are read: their delayed jobs, their ready
-    jobs, and those that have returned."""
+    """Due times from which on the state of a queue is read: its delayed jobs, its ready jobs, and
+    those that have returned."""
 
     delayed: int
     ready: int
@@ -130,6 +133,11 @@ class Floors(NamedTuple):
     def are_near(self) -> bool:
         """Return whether the read is a look, which finds all jobs that have returned."""
         return self.returned == BEGINNING
+
+
+#: Those of a look from the queue's head.
+HEAD = Floors(BEGINNING, BEGINNING, BEGINNING)
+FloorsByQueue = Mapping[str, Floors]
 
 
 class Look(NamedTuple):
@@ -156,10 +164,11 @@ class Look(NamedTuple):
         return min((at for at in later if at > self.now), default=None)
 
 
-def state_query(queues: Sequence[str], floors: Floors | None = None) -> Query:
+def state_query(queues: Sequence[str], floors: FloorsByQueue | None = None) -> Query:
     """Return a query for the states of queues that have a row, as `read_states` expects them."""
     if floors is not None:
-        return Query(STATES_FROM, (*floors, list(queues)))
+        names = list(dict.fromkeys(queues))
+        return Query(STATES_FROM, (names, *zip(*(floors[one] for one in names), strict=True)))
     return Query(STATES, (list(queues),))
 
 
@@ -218,7 +227,10 @@ def void_slots(read: QueryRunner) -> None:
 
 
 def load_states(
-    read: QueryRunner, queues: Iterable[str], floors: Floors | None = None, again: bool = True
+    read: QueryRunner,
+    queues: Iterable[str],
+    floors: FloorsByQueue | None = None,
+    again: bool = True,
 ) -> list[QueueState]:
     """Return the states of these queues, including those without a row."""
     names = list(dict.fromkeys(queues))
