@@ -166,5 +166,6 @@ def test_what_was_not_stored_is_not_used(
         patch.setattr(admitting, "take_ahead", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             admitted(worker, claims[1:2])
+    before = used(engine).get("k", 0)  # on servers, a new connection's clock may be in a new window
     assert admitted(worker, claims[1:]) == 2
-    assert used(engine)["k"] == 2 + MAX_AHEAD
+    assert used(engine)["k"] == before + 1 + MAX_AHEAD
