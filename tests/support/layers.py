@@ -184,7 +184,9 @@ def connect(url: str, **options: Any) -> Any:
     """A connection of the driver, in autocommit."""
     where = urlsplit(url)
     if where.scheme == "sqlite":
-        return sqlite3.connect(where.path[1:], LOCK_TIMEOUT, isolation_level=None, **options)
+        return sqlite3.connect(
+            where.path[1:], timeout=LOCK_TIMEOUT, isolation_level=None, **options
+        )
     if where.scheme == "postgresql":
         return psycopg.connect(url, autocommit=True, **options)
     return pymysql.connect(**mysql_options(url), autocommit=True, **options)
