@@ -130,7 +130,7 @@ def copy_sqlite(file: Path, namespace: str) -> Callable[[], Lost | None] | None:
     """As `copy_redis`."""
 
     def swap(rows: Rows | None) -> Rows | None:
-        with closing(sqlite3.connect(file, PATIENCE, isolation_level=None)) as line:
+        with closing(sqlite3.connect(file, timeout=PATIENCE, isolation_level=None)) as line:
 
             def ask(sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
                 found = line.execute(sql)
