@@ -350,7 +350,8 @@ def test_a_step_examines_no_more_while_somebody_holds_a_snapshot(
         work(300)
         with examined(engine) as many:
             work(10)
-        grown = {sql: (few.get(sql, 0), cost) for sql, cost in many.items() if cost > 300}
+        # From the heads, it would be over 15,000. What was done in the last 50 ms is stepped over.
+        grown = {sql: (few.get(sql, 0), cost) for sql, cost in many.items() if cost > 3000}
         assert not grown
 
 
