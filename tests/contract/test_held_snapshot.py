@@ -37,7 +37,7 @@ from tests.support.by_hand import rows
 from tests.support.postgresql import PostgreSQL
 
 #: How many jobs are done before each test, and what a statement may read.
-DONE, FEW = 3000, 300
+DONE, FEW = 3000, 1500
 FOR_MINUTES = 600.0
 RULE = Rule("k", 10, SECOND)
 LATE = """INSERT INTO {jobs} (id, place, queue, due_at, history, body)
