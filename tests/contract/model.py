@@ -876,7 +876,8 @@ class Model:
         if not names:
             return
         self.misses += 1
-        is_late = queues is not None and bool(claims)  # lines come before claims
+        last = max((opened.index(claim.queue) for claim in claims), default=len(opened))
+        is_late = queues is not None and opened.index(names[0]) > last  # see `_uncut`
         most = MAX_MISSES if movable else int(self.frees_gate or is_late)
         assert self.misses <= most, f"no slot was given for {sorted(free[names[0]])}"
 

@@ -325,6 +325,7 @@ def test_a_step_examines_no_more_while_somebody_holds_a_snapshot(
     """Nothing can be vacuumed, and claims from the head would step over all jobs that are done."""
     monkeypatch.setattr(engine_module, "LOOK_SHARE", 1e-12)
     monkeypatch.setattr(cursors, "MAX_CREDIT", 1e-9)
+    monkeypatch.setattr(cursors, "LAG", 0)  # no count depends on how much is done in that time
     monkeypatch.setattr(turns, "LOOK_INTERVAL", FOR_MINUTES)
     engine = opened(postgresql_server.url, namespace, migrate=True)
     assert isinstance(engine, PostgreSQLEngine)
@@ -350,8 +351,7 @@ def test_a_step_examines_no_more_while_somebody_holds_a_snapshot(
         work(300)
         with examined(engine) as many:
             work(10)
-        # From the heads, it would be over 15,000. What was done in the last 50 ms is stepped over.
-        grown = {sql: (few.get(sql, 0), cost) for sql, cost in many.items() if cost > 3000}
+        grown = {sql: (few.get(sql, 0), cost) for sql, cost in many.items() if cost > 300}
         assert not grown
 
 
