@@ -13,7 +13,8 @@ from poolq.jobs.limits import Asked, Rule
 from tests.contract.helpers import SECOND, Worker, gate, push, used
 from tests.support.clock import Clock
 
-WIDE = Rule("k", 10_000, 60 * SECOND)
+WIDE = Rule("k", 100_000, 60 * SECOND)
+SHORT = Rule("k", 600, SECOND // 2)
 
 
 class Pace:
@@ -78,10 +79,9 @@ def test_jobs_that_start_one_after_another_share_an_exchange(
 def test_no_window_has_a_start_more_or_less_than_its_limit(
     engine: SQLEngine, worker: Worker, other_worker: Worker
 ) -> None:
-    rule, workers = Rule("k", 3 * QUICK, SECOND), (worker, other_worker)
-    claims = [(one, claimed(one, 2 * QUICK)) for one in workers]
-    found = sum(admitted(one, [mine[at]], rule) for at in range(2 * QUICK) for one, mine in claims)
-    assert (found, used(engine)["k"]) == (3 * QUICK, 3 * QUICK)
+    claims = [(one, claimed(one, 400)) for one in (worker, other_worker)]
+    found = sum(admitted(one, [mine[at]], SHORT) for at in range(400) for one, mine in claims)
+    assert (found, used(engine)["k"]) == (600, 600)
 
 
 def test_a_start_that_was_taken_ahead_is_used_soon_or_never(
@@ -99,15 +99,14 @@ def test_a_start_that_was_taken_ahead_is_used_soon_or_never(
 def test_a_start_that_was_taken_ahead_begins_in_its_window(
     worker: Worker, engine: SQLEngine, pace: Pace, still: Clock
 ) -> None:
-    rule = Rule("k", QUICK, SECOND)
     claims = claimed(worker, 3)
-    admitted(worker, claims[:1], rule)
-    still.forward(SECOND - 1000)  # a millisecond before its end
-    admitted(worker, claims[1:2], rule)
-    assert used(engine)["k"] == 2 + QUICK // SHARE
+    admitted(worker, claims[:1], SHORT)
+    still.forward(SHORT.window - 1000)  # a millisecond before its end
+    admitted(worker, claims[1:2], SHORT)
+    assert used(engine)["k"] == 2 + SHORT.limit // SHARE
     pace.now += 0.001
     still.forward(1000)
-    assert admitted(worker, claims[2:], rule) == 1
+    assert admitted(worker, claims[2:], SHORT) == 1
     assert used(engine)["k"] == 1
 
 
@@ -124,10 +123,10 @@ def test_a_worker_takes_as_many_as_it_will_use(
 @pytest.mark.parametrize(
     "rules",
     [
-        [Rule("k", QUICK - 1, SECOND)],
-        [Rule("k", 100 * 60, 60 * SECOND)],
-        [Rule("k", QUICK, SECOND, cost=2)],
-        [Rule("k", QUICK, SECOND, sliding=True)],
+        [Rule("k", QUICK, SECOND)],
+        [Rule("k", QUICK * 60, 60 * SECOND)],
+        [WIDE._replace(cost=2)],
+        [WIDE._replace(sliding=True)],
         [WIDE, Rule("l", 5, SECOND)],
         [WIDE, gate("l", 5)],
     ],

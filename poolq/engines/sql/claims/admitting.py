@@ -76,11 +76,7 @@ def _admit_ahead(
         return ADMITTED
     asked = monotonic()
     more = ahead.wanted(key, asked)
-
-    def work(tx: Transaction) -> tuple[Admission, Taken]:
-        tx.unsynced()  # only a crash of the server can let this window have more starts
-        return _admit(tx, rules, held, more=more)
-
+    work = partial(_admit, rules=rules, held=held, more=more)
     admission, taken = session.transact(work, gives_way=True)
     ahead.note(key, asked, taken)
     return admission

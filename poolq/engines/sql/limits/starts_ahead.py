@@ -19,8 +19,9 @@ from poolq.jobs.limits import Asked, Rule
 LIFETIME = 0.1
 #: How many starts are taken ahead at most, and what part of the limit.
 MAX_AHEAD, SHARE = 50, 100
-#: A limit of fewer starts, or of at most so many a second, is slow.
-QUICK, SLOW = 200, 100
+#: A limit of more starts a second is quick. Others are used up without starts ahead, too, by jobs
+#: that wait in line. Of 5,000 a second, PostgreSQL uses 43 % without them and 99.6 % with them.
+QUICK = 1000
 #: For how many pairs of a worker and rules starts are remembered.
 MAX_KNOWN = 1000
 
@@ -96,8 +97,7 @@ def is_quick(rules: Sequence[Asked]) -> bool:
     return (
         len(rules) == 1
         and isinstance(rule, Rule)
-        and rule.limit >= QUICK
-        and rule.limit * 1_000_000 > SLOW * rule.window
+        and rule.limit * 1_000_000 > QUICK * rule.window
         and rule.cost == 1
         and not rule.sliding
     )
