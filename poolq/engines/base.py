@@ -138,7 +138,7 @@ class Engine(ABC):
     def within(
         self,
         connection: "UserConnection",  # noqa: ARG002  # overrides use it
-        notify: bool = True,  # noqa: ARG002
+        notify: bool = True,  # noqa: ARG002  # overrides use it
     ) -> Callable[[Sequence[Push]], object]:
         """Return what stores jobs by statements of the application's connection, as `push` does,
         but in its transaction. `notify`: whether waiters may be notified by the server. Raises

@@ -34,7 +34,7 @@ if not settings.configured:
 pymysql.install_as_MySQLdb()
 
 from poolq.contrib.django import checks, pool_settings, task, tasks_api  # noqa: E402  # Django must be set up
-from poolq.contrib.django.backend import PoolqBackend  # noqa: E402
+from poolq.contrib.django.backend import PoolqBackend  # noqa: E402  # Django is set up first
 from poolq.contrib.django.management.commands.poolq import Command  # noqa: E402
 
 APP = "poolq.contrib.django"
