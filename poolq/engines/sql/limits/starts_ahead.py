@@ -3,8 +3,9 @@
 A worker whose jobs start one after another asks for a start, and takes some for the next jobs with
 it. They count in the window from then on, and begin in it. Those that are not used within LIFETIME
 are lost, so a worker takes only as many as it uses in an eighth of that time at its present pace,
-and at most 1/SHARE of the limit. Slow limits take none, because their jobs keep an order (see
-`start_order.py`). Nor do sliding ones, whose starts count from the moment at which they begin."""
+and at most 1/SHARE of the limit. None are taken under other limits, which are used up without, and
+whose jobs keep an order (see `start_order.py`). Nor are any under sliding ones, whose starts count
+from the moment at which they begin."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
