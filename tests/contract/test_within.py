@@ -15,7 +15,8 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 from pymysql.cursors import Cursor
-from sqlalchemy import event
+from sqlalchemy import event, text
+from sqlalchemy.orm import scoped_session, sessionmaker
 
 import poolq
 from poolq.engines.base import Engine
@@ -28,7 +29,14 @@ from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import SECOND, Worker
 from tests.contract.test_sql_postgresql import told
 from tests.contract.waiters import LONG, SHORT
-from tests.support.layers import LAYERS, MOMENTS, Layer, connect, make_orders
+from tests.support.layers import (
+    LAYERS,
+    MOMENTS,
+    Layer,
+    connect,
+    make_orders,
+    sqlalchemy_engine,
+)
 from tests.support.producing import MODULE, produce_to
 from tests.support.wait import until
 
@@ -255,6 +263,35 @@ def test_whatever_a_connection_to_postgresql_has_set(
     assert (decode(job.body).payload, job.queue) == ({"n": "ü\\ '\" 😀"}, "größe")
     ((*_, due),) = facts(engine, [job.id])
     assert abs(engine.now() - due) < 60 * SECOND
+
+
+@pytest.mark.parametrize("engine_url", ["postgresql"], indirect=True)
+def test_a_pipeline_of_psycopg(engine: Engine) -> None:
+    """Statements that are under way look like a transaction."""
+    with closing(connect(engine.url)) as raw:
+        with raw.pipeline(), poolq.within(raw):
+            raw.execute("INSERT INTO orders (n) VALUES (1)")
+            with pytest.raises(poolq.TransactionError, match="is in no transaction"):
+                ship(1)
+        with raw.pipeline(), raw.transaction(), poolq.within(raw):
+            raw.execute("INSERT INTO orders (n) VALUES (2)")
+            ship(2)
+            raw.execute("INSERT INTO orders (n) VALUES (3)")
+            ship(3)
+    assert numbers(engine) == ({1, 2, 3}, [2, 3])
+
+
+def test_a_scoped_session_that_is_removed(engine: Engine) -> None:
+    made = sqlalchemy_engine(engine.url)
+    sessions = scoped_session(sessionmaker(made))
+    with poolq.within(sessions):
+        for number in (1, 2):
+            sessions.execute(text(f"INSERT INTO orders (n) VALUES ({number})"))
+            ship(number)
+            sessions.commit()
+            sessions.remove()
+    made.dispose()
+    assert numbers(engine) == ({1, 2}, [1, 2])
 
 
 @pytest.mark.parametrize("engine_url", ["postgresql"], indirect=True)

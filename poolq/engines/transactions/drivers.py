@@ -75,11 +75,14 @@ class PsycopgDriver(UserConnection):
         from psycopg.pq import TransactionStatus
 
         self._raw = raw
-        self._idle = TransactionStatus.IDLE
+        self._idle, self._active = TransactionStatus.IDLE, TransactionStatus.ACTIVE
         self._cursor = Cursor(raw)  # one of the connection's own class may take no %s
 
     def advice(self) -> str:
-        closed = self._raw.autocommit and self._raw.info.transaction_status == self._idle
+        raw = self._raw
+        if raw.autocommit and raw.info.transaction_status == self._active:  # it is in a pipeline
+            self.read("SELECT 1")  # all that was sent before is answered, too
+        closed = raw.autocommit and raw.info.transaction_status == self._idle
         return "use it within its transaction()" if closed else ""
 
     def execute(self, sql: str, args: Sequence[Any]) -> None:

@@ -78,9 +78,9 @@ class SessionLayer(ConnectionLayer):
     label = "this Session of SQLAlchemy"
 
     def __init__(self, given: "Session | scoped_session[Session]") -> None:
-        self._session = _session(given)
+        self._given = given
         try:
-            self._set_server(self._session.get_bind())
+            self._set_server(_session(given).get_bind())
         except UnboundExecutionError as error:
             raise TransactionError(
                 "this Session of SQLAlchemy has no database of its own: give the connection that"
@@ -89,11 +89,11 @@ class SessionLayer(ConnectionLayer):
         self._known = (None, None)
 
     def _connect(self) -> Connection:
-        self._connection = self._session.connection()
+        self._connection = _session(self._given).connection()
         return self._connection
 
     def keep(self, pushes: Sequence[Push]) -> bool:
-        return keep(self._session, pushes)
+        return keep(self._given, pushes)
 
 
 @lru_cache(STATEMENTS)
@@ -108,6 +108,7 @@ def _text(sql: str) -> TextClause:
 
 
 def _session(given: "Session | scoped_session[Session]") -> Session:
+    """Return the Session. A scoped_session has another one after its `remove()`."""
     return given() if isinstance(given, scoped_session) else given
 
 
