@@ -21,7 +21,7 @@ from poolq.engines.sql.claims import cursors
 from poolq.engines.sql.limits.locked_limits import LockedLimits, lock_limits
 from poolq.engines.sql.queues import turns
 from poolq.engines.sql.session import Query, Transaction
-from poolq.errors import ConfigError, EngineUnavailable
+from poolq.errors import ConfigError, EngineUnavailable, SchemaError
 from poolq.jobs.limits import Asked, Gate, Rule
 from poolq.jobs.message import State
 from poolq.jobs.outcomes import ACK, Release
@@ -293,6 +293,22 @@ def test_counters_that_are_numbered_as_before_are_added_up(
     until(lambda: not wire.is_quiet(), what="an end of the connection")
     worker.end(*worker.claim())
     assert total(postgresql, "done") == 5
+
+
+def test_counters_that_cannot_be_added_up_for_a_while(
+    postgresql: PostgreSQLEngine, postgresql_server: PostgreSQL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_counters, "LONGEST_TRANSACTION", -1)
+    worker, table = Worker(postgresql), f"{postgresql.namespace}_counters"
+    push(postgresql, *map(str, range(2)))
+    with postgresql_server.connect() as raw:
+        raw.execute(f"ALTER TABLE {table} RENAME TO {table}_away".encode())
+        for _ in range(2):
+            worker.end(*worker.claim())
+            with pytest.raises(SchemaError):
+                postgresql.totals()
+        raw.execute(f"ALTER TABLE {table}_away RENAME TO {table}".encode())
+    assert total(postgresql, "done") == 2
 
 
 def test_wake_ups_update_no_row_that_a_step_reads(postgresql: PostgreSQLEngine) -> None:

@@ -8,7 +8,7 @@ and `Folding` adds them up.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from time import monotonic
 
 from poolq.engines.base import Totals
@@ -106,22 +106,26 @@ class Folding:
 
     def fold(self, session: Session) -> None:
         """Add up all rows."""
-        while session.transact(self._take) >= MAX_FOLDED:
-            pass
+        many = MAX_FOLDED
+        while many >= MAX_FOLDED:
+            ids = session.transact(self._take)
+            self._note(ids)
+            many = len(ids)
 
-    def _take(self, tx: Transaction) -> int:
+    def _take(self, tx: Transaction) -> list[int]:
+        """Add up some rows. Returns their ids."""
         (found,) = tx.run(Query(APPENDED, (self._after,)))
-        if found.rows:
-            ids = [row[0] for row in found.rows]
+        ids = [row[0] for row in found.rows]
+        if ids:
             sums = CounterIncrements()
             sums.add_rows(QueryResult([row[1:] for row in found.rows], 0))
             tx.later(*(Query(DELETE_APPENDED, (some,)) for some in in_chunks(ids)))
             tx.later(*sums.queries(appends=False))
-            self._note(max(ids))
-        return len(found.rows)
+        return ids
 
-    def _note(self, last: int) -> None:
+    def _note(self, ids: Sequence[int]) -> None:
+        """Note that these rows are added up."""
         now = monotonic()
-        self._ends.append((now, last))
+        self._ends.append((now, max(ids, default=0)))
         while self._ends and self._ends[0][0] < now - LONGEST_TRANSACTION:
             self._after = max(self._after, self._ends.pop(0)[1])
