@@ -12,7 +12,6 @@ import pytest
 
 from poolq.engines.base import Settlement
 from poolq.engines.mysql import MySQLEngine
-from poolq.engines.mysql.engine import server_side_wait
 from poolq.engines.mysql.session import MySQLSession
 from poolq.engines.postgresql import PostgreSQLEngine
 from poolq.engines.postgresql.session import PostgreSQLSession
@@ -191,7 +190,7 @@ def work(engine: SQLEngine, worker: Worker, queues: list[str] | None) -> None:
     engine._load_due_states(queues)
     engine.wake(queues)
     if isinstance(engine, MySQLEngine):
-        engine.session.read(server_side_wait(queues, 1, 0))
+        engine._wait_in_server(queues, 1, 0)
 
 
 def test_what_is_examined_does_not_grow(opened_at: Callable[[int], SQLEngine]) -> None:
