@@ -30,7 +30,7 @@ FIRST_READY, FIRST_RETURNED, FIRST_DELAYED, FIRST_SLOT = (
 #: The first line of a gate that has room. This skips lines of full gates, each of which has as many
 #: claims as it allows.
 FIRST_GATE = f"""(SELECT l.place FROM {{lines}} l {{line:slot}} WHERE {{ordering:l.queue}} = q.queue
-    AND {IS_DUE} ORDER BY l.slot LIMIT 1)"""
+    AND {IS_DUE} ORDER BY {{ordering:l.queue}}, l.slot LIMIT 1)"""
 #: A line whose slot was calculated before the clock went back. Lines of gates have no such slot.
 _IS_VOID = f"l.since > {{now}} AND l.slot + 0 > 0 AND l.slot + 0 < {GATE_SLOT}"
 HAS_VOID_SLOT = f"EXISTS (SELECT 1 FROM {{lines}} l {{line:since}} WHERE {_IS_VOID})"
