@@ -60,7 +60,7 @@ DIALECT = Dialect(
     clustered="ENGINE=InnoDB DEFAULT CHARSET=utf8mb4",
     where=TemplateToken("".format),
     keys_within=True,
-    random="MD5(CONCAT(UUID(), RAND()))",
+    random="LEFT(SHA2(CONCAT(UUID(), RAND()), 256), 32)",  # MySQL 9.6+ has no MD5
     user_now="TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))",  # in any time zone
 )
 
