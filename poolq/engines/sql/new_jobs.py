@@ -9,7 +9,7 @@ has the key, locks the job, then locks the key and checks who has it now. If the
 another job, the transaction stores nothing and must be repeated.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 
 from poolq.engines.sanitize import to_text
@@ -71,30 +71,36 @@ def store(session: Session, pushes: Sequence[Push], holders: dict[str, str]) -> 
 def _store(session: Session, pushes: Sequence[Push]) -> bool:
     """Store jobs in one transaction. Returns False if two of them have the same unique key, or if
     one of the keys is already in the table."""
-    unique = [one.unique.key for one in pushes if one.unique]
-    if len({*unique}) < len(unique):
-        return False
     try:
         if len(pushes) > 1 or not session.store_alone(pushes[0]):
+            unique = [(one.unique, one.id) for one in pushes if one.unique]
+            if len({one.key for one, _ in unique}) < len(unique):
+                return False
             session.check_sizes(pushes)
-            add_queues(session, {one.queue for one in pushes})
-            session.transact(partial(_insert, pushes=pushes))
+            queues = {one.queue for one in pushes}
+            add_queues(session, queues)
+            session.transact(partial(_insert, pushes=pushes, unique=unique, queues=queues))
     except DuplicateKey:
-        if unique:
+        if any(one.unique for one in pushes):
             return False
         raise
     return True
 
 
-def _insert(tx: Transaction, pushes: Sequence[Push]) -> None:
-    """Store jobs. This locks the wait lists first, then the keys, then the gates."""
+def _insert(
+    tx: Transaction,
+    pushes: Sequence[Push],
+    unique: Sequence[tuple[UniqueKey, str]],
+    queues: Collection[str],
+) -> None:
+    """Store jobs, of which some are unique, in these queues. This locks the wait lists first, then
+    the keys, then the gates."""
     if len(pushes) > FEW:
         tx.stop_clock()
     place, now, _ = tx.when(QUEUED, 0, 0, 0)
     keys = [
-        (unique.key, one.id, tx.when(QUEUED, unique.lasts, 0, 0)[1] if unique.lasts else 0)
-        for one in pushes
-        if (unique := one.unique)
+        (one.key, id_, tx.when(QUEUED, one.lasts, 0, 0)[1] if one.lasts else 0)
+        for one, id_ in unique
     ]
     sql = INSERT_UNIQUE if keys else INSERT_PLAIN
     rows: list[Row] = [
@@ -110,7 +116,7 @@ def _insert(tx: Transaction, pushes: Sequence[Push]) -> None:
     if keys:
         tx.later(BatchQuery(INSERT_KEY, sorted(keys)))
     tx.later(BatchQuery(sql, rows))
-    tx.tell(sorted({one.queue for one in pushes}))
+    tx.tell(sorted(queues))
 
 
 def _park(tx: Transaction, pushes: Sequence[tuple[Push, Gate]]) -> None:
@@ -179,7 +185,7 @@ def store_contested(tx: Transaction, push: Push) -> str | None:
     key, or None if the transaction is to be repeated."""
     unique = push.unique
     if unique is None:
-        _insert(tx, [push])
+        _insert(tx, [push], [], {push.queue})
         return push.id
     (found,) = tx.run(Query(unique_keys.HOLDER, (unique.key,)))
     seen = [to_text(id_) for (id_,) in found.rows]
