@@ -44,7 +44,7 @@ RELATIVES = {"cockroachdb": "CockroachDB", "yugabytedb": "YugabyteDB"}
 
 #: _NAME: names of options in a part of a query that ends at & or #. _SECRET: names of secrets.
 _NAME = re.compile(r"(?:^|[?;])([^?;=]*)=")
-_SECRET = re.compile("pass|pwd|secret|token|auth", re.IGNORECASE)
+_SECRET = re.compile("pass|pwd|secret|token|auth|scram", re.IGNORECASE)
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^:\[\]\s]*)(?::(.*))?")
 
 

@@ -12,11 +12,15 @@ from poolq.errors import ConfigError
 Reader = Callable[[str, str], dict[str, Any]]
 
 
-def read_options(shown: str, query: str, readers: Mapping[str, Reader]) -> dict[str, Any]:
-    """Return what all options stand for. `shown`: the URL without its password. Raises
-    ConfigError."""
+def read_options(
+    shown: str, query: str, readers: Mapping[str, Reader], refused: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Return what all options stand for. `shown`: the URL without its password. `refused`: why
+    options are not taken. Raises ConfigError."""
     found: dict[str, Any] = {}
     for name, value in parse_qsl(query, keep_blank_values=True):
+        if refused and name in refused:
+            raise ConfigError(f"{shown}: option {name} {refused[name]}; leave it out")
         if name not in readers:
             near = closest(name, readers)
             meant = f" (did you mean {near}?)" if near else ""
@@ -35,10 +39,10 @@ def text(name: str, value: str) -> dict[str, Any]:
     return {name: value}
 
 
-def one_of(*words: str) -> Reader:
+def one_of(*words: str, why: str = "") -> Reader:
     def read(name: str, value: str) -> dict[str, Any]:
         if value not in words:
-            raise ValueError(f"is one of {', '.join(words)}")
+            raise ValueError(f"is one of {', '.join(words)}{why}")
         return {name: value}
 
     return read

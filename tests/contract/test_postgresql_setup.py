@@ -10,8 +10,9 @@ import pytest
 
 from poolq.engines.base import Push
 from poolq.engines.postgresql import PostgreSQLEngine
+from poolq.engines.sql.session import Query
 from poolq.engines.transactions.drivers import PsycopgDriver
-from poolq.errors import EngineUnavailable, PoolqError, SchemaError, TransactionError
+from poolq.errors import EngineRefused, EngineUnavailable, PoolqError, SchemaError, TransactionError
 from tests.conftest import OwnPostgreSQL
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import new_id, push
@@ -50,6 +51,30 @@ def test_without_a_schema_in_the_url_the_error_names_that_of_the_role(
         with pytest.raises(SchemaError, match=r"no poolq tables in schema 'public': run 'poolq db"):
             push(engine, "a")
         assert f'CREATE TABLE IF NOT EXISTS "{namespace}_jobs" (' in engine.schema.sql()
+
+
+def test_a_url_that_is_shared_with_other_libraries(
+    own_postgresql: OwnPostgreSQL, scratch: Scratch
+) -> None:
+    """Its options of libpq count, but the connection has poolq's name, by which it is ended."""
+    server = own_postgresql(durable=False)
+    with server.connect() as raw:
+        raw.execute("CREATE SCHEMA shop")
+        more = "application_name=web&options=-c%20search_path%3Dshop&keepalives_idle=30"
+        query = f"{more}&client_encoding=latin1&gssencmode=prefer&sslmode=prefer&connect_timeout=3"
+        with closing(PostgreSQLEngine(f"{server.url}?{query}", "poolq")) as engine:
+            engine.schema.migrate()
+            push(engine, "ä")
+            (found,) = engine.session.read(Query("SELECT current_setting('application_name')"))
+            assert found.rows[0][0].startswith("poolq:poolq:")
+        assert raw.execute(TABLES, ["poolq"]).fetchall() == [("shop",)]
+    with PgBouncer(scratch.folder("pgbouncer"), server, "transaction") as pooler:
+        url = f"{pooler.url}?options=-c%20jit%3Doff"
+        with (
+            closing(PostgreSQLEngine(url, "poolq")) as engine,
+            pytest.raises(EngineRefused, match=r"unsupported startup.*; check the URL"),
+        ):
+            push(engine, "a")
 
 
 def lets_in(server: PostgreSQL, **who: str) -> bool:

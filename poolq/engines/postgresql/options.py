@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import Conninfo
 
 from poolq.config.engine_urls import redact
 from poolq.engines.url_options import Reader, one_of, read_options, text
@@ -48,7 +49,7 @@ def parse_url(url: str) -> PostgreSQLOptions:
     """Parse a URL. Raises ConfigError, whose text does not contain the password."""
     shown = redact(url)
     location, _, query = url.partition("?")
-    options = read_options(shown, query, _READERS)
+    options = read_options(shown, query, _READERS, _REFUSED)
     try:
         found = conninfo_to_dict(location, target_session_attrs="read-write")
     except (ProgrammingError, UnicodeError):  # its text may contain the password
@@ -83,13 +84,14 @@ _READERS: dict[str, Reader] = {
     "synchronous_commit": one_of(*SYNCHRONOUS_COMMITS),
     "pooler": one_of("session"),
     "connect_timeout": _seconds,
-    "target_session_attrs": one_of(*SESSION_ATTRIBUTES),
-    **dict.fromkeys(
-        (
-            "sslmode", "sslrootcert", "sslcert", "sslkey", "sslpassword", "sslcrl", "sslcrldir",
-            "sslsni", "sslnegotiation", "sslcertmode", "ssl_min_protocol_version",
-            "ssl_max_protocol_version",
-        ),
-        text,
-    ),
-}  # fmt: skip
+    "target_session_attrs": one_of(*SESSION_ATTRIBUTES, why=", because poolq writes"),
+    "gssencmode": one_of("disable", "prefer", why=", because GSS encryption crashes after a fork"),
+}
+_REFUSED = {
+    "service": "would hide from errors which server is meant",
+    "replication": "opens a connection for other things than jobs",
+}
+#: libpq's other options. Those about OAuth ask a person; some hold or write keys for proxies.
+for _option in Conninfo.parse(b""):
+    if not (_name := _option.keyword.decode()).startswith((*_REFUSED, "oauth", "scram", "sslkeyl")):
+        _READERS.setdefault(_name, text)

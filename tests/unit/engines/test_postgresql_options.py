@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 import pytest
 
 from poolq.engines.postgresql.options import parse_url
@@ -44,6 +46,27 @@ def test_hosts(servers: str, hosts: str, ports: str) -> None:
     assert (found.get("host", ""), found.get("port", "")) == (hosts, ports)
 
 
+def test_options_of_libpq_may_be_shared_with_other_libraries() -> None:
+    given = {
+        "application_name": "shop",
+        "host": "/run/postgresql",
+        "options": "-c search_path=shop",
+        "keepalives_idle": "30",
+        "passfile": "/run/secrets/pgpass",
+        "channel_binding": "require",
+        "gssencmode": "disable",
+        "client_encoding": "utf8",
+    }
+    found = parse_url(f"postgresql://bob@/shop?{urlencode(given)}").parameters
+    assert found == given | {"user": "bob", "dbname": "shop", "target_session_attrs": "read-write"}
+
+
+def test_a_password_among_the_options_is_not_shown() -> None:
+    options = parse_url("postgresql:///shop?user=bob&password=s3cret")
+    assert options.parameters["password"] == "s3cret"
+    assert "s3cret" not in repr(options)
+
+
 @pytest.mark.parametrize("password", ["se%zzcret", "se%00cret", "se%ffcret"])
 def test_a_password_that_cannot_be_read_is_not_shown(password: str) -> None:
     with pytest.raises(ConfigError, match="write % as %25 in a password") as caught:
@@ -71,6 +94,14 @@ def test_settings_of_the_session() -> None:
         ("pooler=transaction", "is one of session"),
         ("synchronous_commit=maybe", "is one of on, off"),
         ("connect_timeout=0", "is a number from 2 to 60"),
+        (
+            "target_session_attrs=standby",
+            "is one of any, read-write, primary, because poolq writes",
+        ),
+        ("gssencmode=require", "is one of disable, prefer, because GSS encryption crashes"),
+        ("service=shop", "option service would hide from errors which server is meant; leave it"),
+        ("replication=database", "option replication opens a connection for other things"),
+        ("scram_client_key=s3cret", "unknown option 'scram_client_key'; use schema, "),
     ],
 )
 def test_a_bad_option_is_refused_in_one_line(query: str, said: str) -> None:
