@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from benchmarks.scenarios.idle_workers import BACKENDS
 from poolq.engines.base import Push, Settlement
 from poolq.engines.postgresql import PostgreSQLEngine, checks
 from poolq.engines.postgresql import engine as engine_module
@@ -25,6 +26,7 @@ from poolq.errors import ConfigError, EngineUnavailable, SchemaError
 from poolq.jobs.limits import Asked, Gate, Rule
 from poolq.jobs.message import State
 from poolq.jobs.outcomes import ACK, Release
+from tests.conftest import OwnPostgreSQL
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import (
     HOUR,
@@ -80,6 +82,23 @@ def test_a_waiter_is_told_of_a_job(
         until(lambda: looked[0] == 2, what="the waiter to have looked again after 50 ms")
         push(postgresql, "a")
         assert found.result(30) == 1
+
+
+def test_the_benchmark_counts_the_connections_that_wait(
+    own_postgresql: OwnPostgreSQL, opened: OpenEngine
+) -> None:
+    server = own_postgresql(durable=False)
+    waiters = [opened(server.url, "poolq", migrate=True) for _ in range(2)]
+    push(waiters[0], "a")
+    assert Worker(waiters[0]).drain() == ["a"]
+    with server.connect() as peer, server.connect() as raw, ThreadPoolExecutor(2) as threads:
+        peer.execute("LISTEN jobs")
+        assert (raw.execute(BACKENDS).fetchone() or (0,))[0] == 1
+        found = [threads.submit(one.wait, None, 60.0) for one in waiters]
+        until(lambda: (raw.execute(BACKENDS).fetchone() or (0,))[0] == 3, what="all that wait")
+        push(waiters[0], "b")
+        push(waiters[0], "c", queue="r")
+        assert [one.result(30) for one in found] == [1, 1]
 
 
 def test_nobody_is_told_while_nobody_waits(
