@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable
 from time import monotonic
+from traceback import walk_tb
 from typing import Generic, TypeVar
 
 from poolq.errors import EngineError
@@ -20,6 +21,9 @@ C = TypeVar("C")
 
 #: Seconds of idling after which a connection is checked before its next use.
 IDLE_CHECK = 1.0
+
+#: The packages in which the errors of a socket are raised.
+_SOCKETS = ("eventlet", "gevent", "poolq", "pymysql", "redis", "socket", "ssl")
 
 _inherited: list[object] = []
 
@@ -31,6 +35,19 @@ def reentrancy_error(redacted_url: str) -> EngineError:
         f"{redacted_url}: a signal handler cannot use the engine while the code that it interrupted"
         " is using it; only set a flag in the handler, and use the engine later"
     )
+
+
+def raised_by_handler(error: BaseException | None) -> OSError | None:
+    """Return the OSError, such as an alarm's TimeoutError, that a signal handler has raised and a
+    driver has taken for one of its socket, before it raised this error."""
+    while error is not None:
+        if isinstance(error, OSError):
+            names = [
+                frame.f_globals.get("__name__", "") for frame, _ in walk_tb(error.__traceback__)
+            ]
+            return None if names[-1].partition(".")[0] in _SOCKETS else error
+        error = error.__context__
+    return None
 
 
 class _Forks:

@@ -7,10 +7,13 @@ from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from itertools import count
+from typing import Any
 
 import pytest
 
 from poolq.engines.base import Engine, Push
+from poolq.engines.connections import Connections
+from poolq.engines.redis.engine import RedisEngine
 from poolq.engines.sql.servers import ServerEngine
 from poolq.engines.sqlite import SQLiteEngine
 from poolq.errors import EngineError
@@ -19,6 +22,8 @@ from tests.contract.conftest import OpenEngine
 from tests.contract.interrupts import Interrupt, handled, interrupted
 
 BODY = b"{}"
+#: Where a check waits for the server.
+PLACES = {"redis": "/redis/", "mysql": "/pymysql/", "postgresql": "/postgresql/wire.py"}
 
 
 def some(prefix: str, jobs: int) -> list[Push]:
@@ -59,6 +64,36 @@ def test_an_interrupt_while_a_connection_is_checked(
     assert isinstance(engine, ServerEngine)
     monkeypatch.setattr(type(engine.session), "is_quiet", lambda _: False)
     check_interrupts(engine, other, some, 1, kind)
+
+
+@pytest.mark.parametrize("engine_url", ["redis", "mariadb", "postgresql"], indirect=True)
+@pytest.mark.parametrize("error", [TimeoutError("slow"), ConnectionAbortedError("by hand")])
+def test_what_an_alarm_raises_while_a_connection_is_checked_is_not_taken_for_its_end(
+    engine: Engine, error: OSError
+) -> None:
+    """Drivers take any OSError for one of their socket."""
+    if isinstance(engine, ServerEngine):
+        connections: Connections[Any] = engine._connections
+    else:
+        assert isinstance(engine, RedisEngine)
+        connections = engine.client._connections
+
+    def alarm() -> None:
+        raise error
+
+    for number in count(1):
+        engine.push(some(f"before{number}", 1))
+        connections._idle = -1.0  # each use begins with a check
+        try:
+            if not handled(connections.get, alarm, number, PLACES[engine.url.partition(":")[0]]):
+                break
+            raised: object = None
+        except OSError as caught:
+            raised = caught
+        finally:
+            connections._idle = 60.0
+        assert raised is error, number
+    assert number > 3
 
 
 def check_interrupts(

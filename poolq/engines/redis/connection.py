@@ -16,6 +16,8 @@ from redis.connection import AbstractConnection, DefaultParser
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from poolq.engines.connections import raised_by_handler
+
 Argument = str | int | bytes
 Command = tuple[Argument, ...]
 
@@ -87,7 +89,9 @@ class RedisConnection:
         firewall has cut the connection. A push that is lost in this way might seem to be stored."""
         try:
             return self.busy or bool(self.call(b"PING") == b"PONG")
-        except RedisError:
+        except RedisError as error:
+            if by_handler := raised_by_handler(error):
+                raise by_handler from None
             return False
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ from random import random
 from typing import Any, Generic, TypeVar
 
 from poolq.engines.base import Check
-from poolq.engines.connections import Connections, reentrancy_error
+from poolq.engines.connections import Connections, raised_by_handler, reentrancy_error
 from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sql.schema import READ_VERSION, SQLSchema
 from poolq.engines.sql.session import Dialect, Query, QueryResult, RenderedSQL, Session, Transaction
@@ -108,8 +108,12 @@ class ServerSession(Session, Generic[E]):
         self.busy = True
         try:
             self.ping()
-        except (self.raised, OSError):
-            return False
+        except (self.raised, OSError) as error:
+            by_handler = raised_by_handler(error)
+            if by_handler is None:
+                return False
+            self._on_lost(self)
+            raise by_handler from None
         except BaseException:
             self._on_lost(self)
             raise
