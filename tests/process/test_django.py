@@ -133,6 +133,7 @@ def test_tasks_run_without_a_module_of_set_up_code(make_django: MakeDjango, vers
     raised = sorted(one[1] for one in notes if one[0] == "raised")
     assert raised == ["", "", "", "", "ValueError"], "what Django's receiver logs"
     assert "failed store.tasks:add" in log
+    assert len(re.findall(r"ask id=\S+ .*state=(?:RUNNING|SUCCESSFUL|FAILED)", log)) == 12
 
 
 OPTIONS = """
@@ -284,6 +285,14 @@ def test_what_a_user_of_django_types_first_is_answered(
     plain = finished(project.python, "-m", "poolq", "run", cwd=project.folder)
     assert plain.returncode == 3
     assert "python manage.py poolq" in plain.stdout + plain.stderr
+    with (project.folder / "shop" / "settings.py").open("a") as settings:
+        settings.write('TASKS["default"]["OPTIONS"] = {"enqueue": "later"}\n')
+    for command in ("run", "dev"):
+        done = project.manage("poolq", command, "--no-dashboard")
+        assert (done.returncode, done.stdout) == (78, "")
+        said = """TASKS["default"]["OPTIONS"]["enqueue"] is 'later'; write one of after_commit, """
+        assert done.stderr == f"poolq: {said}within, now\n"
+    assert project.manage("poolq", "queue", "ls").returncode == 0
 
 
 ATOMIC = """

@@ -4,16 +4,23 @@
 and each worker opens its own, which live from job to job as CONN_MAX_AGE says.
 """
 
+import logging
 from collections.abc import Generator
 from importlib.util import find_spec
 
 import django
 from django.apps import apps
 from django.db import close_old_connections, connections, reset_queries
+from django.utils.log import RequireDebugTrue
 
 import poolq
 
 django.setup()
+_logger = logging.getLogger("django")
+if _logger.propagate and logging.getLogger().handlers:  # as in a pool, whose log has its records
+    for _handler in _logger.handlers[:]:
+        if any(isinstance(one, RequireDebugTrue) for one in _handler.filters):
+            _logger.removeHandler(_handler)  # it would print them, and the pool log them again
 for _app in apps.get_app_configs():
     for _name in ("tasks", "jobs"):
         if _app.name != "poolq.contrib.django" and find_spec(f"{_app.name}.{_name}"):

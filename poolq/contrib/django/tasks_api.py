@@ -6,7 +6,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 # isort: off
 try:
-    from django.tasks import TaskContext, TaskResult, TaskResultStatus, task
+    from django.tasks import TaskContext, TaskResult, TaskResultStatus, task, task_backends
     from django.tasks.backends.base import BaseTaskBackend
     from django.tasks.base import Task, TaskError
     from django.tasks.exceptions import InvalidTask
@@ -14,7 +14,7 @@ try:
 except ImportError:
     if not find_spec("django_tasks"):
         raise ImproperlyConfigured("Django 5.2 needs: pip install django-tasks") from None
-    from django_tasks import TaskContext, TaskResult, TaskResultStatus, task
+    from django_tasks import TaskContext, TaskResult, TaskResultStatus, task, task_backends
     from django_tasks import checks as _checks  # noqa: F401  # registers those of TASKS, as Django 6 does itself
     from django_tasks.backends.base import BaseTaskBackend
     from django_tasks.base import Task, TaskError
@@ -24,5 +24,6 @@ except ImportError:
 
 __all__ = [
     "BaseTaskBackend", "InvalidTask", "Task", "TaskContext", "TaskError", "TaskResult",
-    "TaskResultStatus", "task", "task_enqueued", "task_finished", "task_started",
+    "TaskResultStatus", "task", "task_backends", "task_enqueued", "task_finished",
+    "task_started",
 ]  # fmt: skip

@@ -1,7 +1,7 @@
 """`poolq.within` stores jobs in the application's transaction; `poolq.after_commit` after it."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from poolq.engines.transactions.recognizing import connection_of, keeper_of
 from poolq.errors import TransactionError
@@ -25,6 +25,8 @@ class within(Block):  # noqa: N801  # it reads as a word: with poolq.within(sess
 
     def __init__(self, connection: Any, *, notify: bool = True) -> None:
         name = f"within({_shown(connection)})"
+        if not isinstance(notify, bool):
+            raise TransactionError(f"{name}: notify is {notify!r}; give True or False")
         self._store = engine().within(connection_of(connection, name), notify)
         super().__init__(name)
 
@@ -52,8 +54,13 @@ class after_commit(Block):  # noqa: N801  # as `within`
 
     is_later = True
 
-    def __init__(self, session: Any) -> None:
+    def __init__(self, session: Any, *, notify: Literal[True] = True) -> None:
         name = f"after_commit({_shown(session)})"
+        if notify is not True:
+            raise TransactionError(
+                f"{name}: notify is only for poolq.within, whose statements are in your"
+                " transaction; leave it out"
+            )
         self.session = session
         self.keep = keeper_of(session, name)
         super().__init__(name)

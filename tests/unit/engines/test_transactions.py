@@ -263,6 +263,18 @@ def test_connections_that_do_not_tell_when_they_commit(engine: SQLiteEngine) -> 
     database.dispose()
 
 
+def test_notify_is_a_switch_of_within_alone(
+    engine: SQLiteEngine, connection: sqlite3.Connection
+) -> None:
+    given: Any = "no"  # which is true
+    said = refusal(TransactionError, lambda: poolq.within(connection, notify=given))
+    assert said == "within(Connection): notify is 'no'; give True or False"
+    given = False
+    said = refusal(TransactionError, lambda: poolq.after_commit(Session(), notify=given))
+    assert said.startswith("after_commit(Session): notify is only for poolq.within, ")
+    assert waiting(engine) == 0
+
+
 def test_an_alias_that_django_does_not_know(engine: SQLiteEngine) -> None:
     alias = django_alias(engine.url)
     near = alias.replace("shop", "shopp")

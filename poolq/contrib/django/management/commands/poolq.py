@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 from django.core.management.base import BaseCommand
 
+from poolq.contrib.django.backend import require_backends
 from poolq.contrib.django.pool_settings import environment, folder, project_settings
 from poolq.errors import ConfigError
 
@@ -21,9 +22,11 @@ class Command(BaseCommand):  # type: ignore[misc]  # Django has no types
 
     def run_from_argv(self, argv: list[str]) -> NoReturn:
         """Replace this process. `argv`: manage.py, poolq, and poolq's arguments. What is wrong in
-        POOLQ is said here, where its place is known."""
+        POOLQ, or in TASKS for a pool, is said here, where its place is known."""
         try:
             project_settings()
+            if argv[2:3] in (["run"], ["dev"]):
+                require_backends()
         except ConfigError as error:
             self.stderr.write(f"poolq: {error}")
             sys.exit(error.exit_code)
