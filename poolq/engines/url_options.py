@@ -13,21 +13,22 @@ Reader = Callable[[str, str], dict[str, Any]]
 
 
 def read_options(
-    shown: str, query: str, readers: Mapping[str, Reader], refused: Mapping[str, str] | None = None
+    shown: str, query: str, readers: Mapping[str, Reader], others: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
-    """Return what all options stand for. `shown`: the URL without its password. `refused`: why
-    options are not taken. Raises ConfigError."""
+    """Return what all options stand for. `shown`: the URL without its password. `others`: those of
+    the client library, and why they are refused, or "" if they are taken. Raises ConfigError."""
     found: dict[str, Any] = {}
+    of_library = others or {}
     for name, value in parse_qsl(query, keep_blank_values=True):
-        if refused and name in refused:
-            raise ConfigError(f"{shown}: option {name} {refused[name]}; leave it out")
-        if name not in readers:
-            near = closest(name, readers)
+        if of_library.get(name):
+            raise ConfigError(f"{shown}: option {name} {of_library[name]}; leave it out")
+        if name not in readers and name not in of_library:
+            near = closest(name, [*readers, *of_library])
             meant = f" (did you mean {near}?)" if near else ""
             known = ", ".join(readers)
             raise ConfigError(f"{shown}: unknown option {name!r}{meant}; use {known}")
         try:
-            found |= readers[name](name, value)
+            found |= readers.get(name, text)(name, value)
         except ValueError as error:
             raise ConfigError(f"{shown}: option {name} is {value!r}; it {error}") from None
     return found

@@ -49,7 +49,7 @@ def parse_url(url: str) -> PostgreSQLOptions:
     """Parse a URL. Raises ConfigError, whose text does not contain the password."""
     shown = redact(url)
     location, _, query = url.partition("?")
-    options = read_options(shown, query, _READERS, _REFUSED)
+    options = read_options(shown, query, _READERS, _OF_LIBPQ)
     try:
         found = conninfo_to_dict(location, target_session_attrs="read-write")
     except (ProgrammingError, UnicodeError):  # its text may contain the password
@@ -87,11 +87,11 @@ _READERS: dict[str, Reader] = {
     "target_session_attrs": one_of(*SESSION_ATTRIBUTES, why=", because poolq writes"),
     "gssencmode": one_of("disable", "prefer", why=", because GSS encryption crashes after a fork"),
 }
-_REFUSED = {
+_OF_LIBPQ = {
     "service": "would hide from errors which server is meant",
     "replication": "opens a connection for other things than jobs",
 }
-#: libpq's other options. Those about OAuth ask a person; some hold or write keys for proxies.
+#: Those about OAuth ask a person, and some hold or write keys for proxies.
 for _option in Conninfo.parse(b""):
-    if not (_name := _option.keyword.decode()).startswith((*_REFUSED, "oauth", "scram", "sslkeyl")):
-        _READERS.setdefault(_name, text)
+    if not (_name := _option.keyword.decode()).startswith(("oauth", "scram", "sslkeylog")):
+        _OF_LIBPQ.setdefault(_name, "")
