@@ -258,7 +258,7 @@ def parse(value: object, job: str) -> tuple[Declared, ...]:
     items = value if isinstance(value, (list, tuple)) else [value]
     try:
         limits = tuple(map(_one, items))
-        counters = [_counter(limit.rule(job)) for limit in limits]
+        counters = [_counter(limit.rule(job)) for limit in limits] if len(limits) > 1 else []
         if len(set(counters)) < len(counters):
             raise _shared_counter(limits, counters)
     except LimitError as error:

@@ -8,12 +8,13 @@ from poolq.engines.base import Claim
 from poolq.engines.sql.claims import admitting
 from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sql.limits import starts_ahead
-from poolq.engines.sql.limits.starts_ahead import LIFETIME, MAX_AHEAD, QUICK, SHARE
+from poolq.engines.sql.limits.starts_ahead import LIFETIME, QUICK, SHARE
 from poolq.jobs.limits import Asked, Rule
 from tests.contract.helpers import SECOND, Worker, gate, push, used
 from tests.support.clock import Clock
 
-WIDE = Rule("k", 100_000, 60 * SECOND)
+AHEAD = 50
+WIDE = Rule("k", AHEAD * SHARE, SECOND)
 SHORT = Rule("k", 600, SECOND // 2)
 
 
@@ -61,7 +62,7 @@ def admitted(worker: Worker, claims: list[Claim], *rules: Asked) -> int:
 def test_jobs_that_start_one_after_another_share_an_exchange(
     engine: SQLEngine, worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    claims = claimed(worker, 2 + 2 * MAX_AHEAD)
+    claims = claimed(worker, 2 + 2 * AHEAD)
     session, done = engine.session, list[object]()
     transact = session.transact
 
@@ -91,9 +92,9 @@ def test_a_start_that_was_taken_ahead_is_used_soon_or_never(
     admitted(worker, claims[:2])
     pace.now += LIFETIME
     assert admitted(worker, claims[2:3]) == 1
-    assert used(engine)["k"] == 3 + MAX_AHEAD
+    assert used(engine)["k"] == 3 + AHEAD
     assert admitted(worker, claims[3:]) == 1
-    assert used(engine)["k"] == 4 + 2 * MAX_AHEAD
+    assert used(engine)["k"] == 4 + 2 * AHEAD
 
 
 def test_a_start_that_was_taken_ahead_begins_in_its_window(
@@ -116,7 +117,7 @@ def test_a_worker_takes_as_many_as_it_will_use(
     claims = claimed(worker, 4)
     for claim, taken in zip(claims, (1, 2, 3, 4), strict=True):
         admitted(worker, [claim])
-        pace.now += 0.3 * LIFETIME
+        pace.now += 0.6 * LIFETIME
         assert used(engine)["k"] == taken
 
 
@@ -156,6 +157,17 @@ def test_a_hold_counts_before_the_next_exchange(
     assert admitted(worker, claims[2:]) == 0
 
 
+def test_a_job_that_must_ask_uses_none_that_was_taken_ahead(
+    engine: SQLEngine, worker: Worker
+) -> None:
+    """Its rules are to apply to the lines of its limits."""
+    *claims, asking = claimed(worker, 3)
+    admitted(worker, claims)
+    before = used(engine)["k"]
+    assert admitted(worker, [asking._replace(asks=1)]) == 1
+    assert used(engine)["k"] == before + 1
+
+
 def test_what_was_not_stored_is_not_used(
     engine: SQLEngine, worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,4 +179,4 @@ def test_what_was_not_stored_is_not_used(
             admitted(worker, claims[1:2])
     before = used(engine).get("k", 0)  # on servers, a new connection's clock may be in a new window
     assert admitted(worker, claims[1:]) == 2
-    assert used(engine)["k"] == before + 1 + MAX_AHEAD
+    assert used(engine)["k"] == before + 1 + AHEAD

@@ -36,7 +36,7 @@ from poolq.engines.sql.session import Dialect, Query, RenderedSQL, Session, Tran
 from poolq.engines.sql.within import DatabaseId, UserSQL, UserTransaction
 from poolq.engines.transactions.connection import UserConnection
 from poolq.errors import EngineUnavailable, TransactionError
-from poolq.jobs.limits import Admission, Asked
+from poolq.jobs.limits import ADMITTED, Admission, Asked
 from poolq.jobs.message import Push
 
 T = TypeVar("T")
@@ -180,7 +180,10 @@ class SQLEngine(Engine):
         held: tuple[str, base.Claim] | None = None,
         ended: Sequence[base.EndedSlots] = (),
     ) -> Admission:
-        known = self._last_claims, self._starts_ahead
+        ahead = self._starts_ahead
+        if held is not None and not held[1].asks and ahead.use((held[0], tuple(rules))):
+            return ADMITTED
+        known = self._last_claims, ahead
         return admitting.admit(self.session, *known, rules, held, ended)
 
     def accept(self, worker: str, deploy: int = 0) -> int:

@@ -70,10 +70,8 @@ def admit(
 def _admit_ahead(
     session: Session, ahead: StartsAhead, rules: Sequence[Asked], held: tuple[str, Claim]
 ) -> Admission:
-    """Use a start that was taken ahead, or else ask, and take some ahead."""
+    """Ask for a start, and take some for the next jobs ahead."""
     key = held[0], tuple(rules)
-    if ahead.use(key):
-        return ADMITTED
     asked = monotonic()
     more = ahead.wanted(key, asked)
     work = partial(_admit, rules=rules, held=held, more=more)
@@ -133,7 +131,7 @@ def _admit(
         if gates:
             limits.take_slots(tx, gates, claim.id)
         if more:
-            taken = take_ahead(limits, windows, more)
+            taken = take_ahead(limits, windows[0], more)
         if windows:
             limits.save_starts(tx)
             tx.later(Query(MARK_ADMITTED, (claim.id,)))

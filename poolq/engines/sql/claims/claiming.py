@@ -20,7 +20,7 @@ from poolq.engines.sql.limits.concurrent_slots import MARK_GATED, lock_first_lin
 from poolq.engines.sql.location import DELAYED, QUEUED, RETURNED, claimed_by
 
 from poolq.engines.sql.limits.granting import (  # isort: skip
-    MAX_GRANTED, MAX_TRIED, RARE, RARE_COLUMN, SMALL_BODY, SMALL_BODY_BYTES, Grant, grant,
+    MAX_TRIED, RARE, RARE_COLUMN, SMALL_BODY, SMALL_BODY_BYTES, Grant, grant,
     read_rare, send_behind,
 )  # fmt: skip
 from poolq.engines.sql.limits.parking import DueLines, Line, bring_back
@@ -286,7 +286,7 @@ def _take_slots(
         return chain(*(reversed(kinds) if ctx.request.bit_count() % 2 else kinds))
 
     room = max(1, ctx.bytes_left // SMALL_BODY_BYTES)
-    want = min(ctx.remaining, MAX_GRANTED, room)
+    want = min(ctx.remaining, room)
     take = partial(grant, tx, one.queue, ctx.now, ctx.deploy, want)
     found = take(parked(), oldest=one.oldest)
     if isinstance(found, int):

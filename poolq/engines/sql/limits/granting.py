@@ -28,8 +28,8 @@ from poolq.jobs.limits import Admission, Asked, Gate, gates_of, windows_of
 #: How many due lines of parked jobs a step checks for a free slot. In a line, the step checks this
 #: many of the first jobs for one that no other limit holds back.
 MAX_TRIED = 3
-#: How many jobs of a line a step takes at most.
-MAX_GRANTED = 50
+#: How many jobs of a line a step reads at first. It reads more if it may take all of these.
+FIRST_READ = 50
 #: Bodies of at most this many bytes are read with their jobs. CLAIM_BYTES has room for 512 of them.
 SMALL_BODY_BYTES = CLAIM_BYTES // 512
 SMALL_BODY = f"CASE WHEN LENGTH(body) <= {SMALL_BODY_BYTES} THEN body END"  # else NULL
@@ -120,11 +120,10 @@ def _grant_from(
 ) -> Grant | int | None:
     place, most, named_by = of
     line = place, queue
-    (heads,) = tx.run(Query(LOCK_HEADS, (*line, max(MAX_TRIED, min(want, most)))))
-    if not heads.rows:
+    rows = _lock_heads(tx, line, max(MAX_TRIED, min(want, most)))
+    if not rows:
         tx.later(Query(DELETE_LINE, line))
         return None
-    rows = heads.rows
     if oldest is not None:
         if (since := number(rows[0][DUE_COLUMN])) > oldest:
             return since
@@ -139,6 +138,16 @@ def _grant_from(
     if named_by < deploy or (stamp < deploy and len(rules) > 1):
         return Grant([rows[0][:DEPLOY_COLUMN]], asks=True)
     return _grant_heads(tx, line, most, _like_first(rows), want)
+
+
+def _lock_heads(tx: Transaction, line: tuple[str, str], want: int) -> Sequence[Row]:
+    """Lock the first jobs of a line: as many as the step wants, if their rules let several start."""
+    (heads,) = tx.run(Query(LOCK_HEADS, (*line, min(want, FIRST_READ))))
+    if want > FIRST_READ == len(heads.rows) == len(_like_first(heads.rows)):
+        rules = sanitize.rules(heads.rows[0][-1])
+        if rules and not gates_of(rules) and not any(rule.sliding for rule in windows_of(rules)):
+            (heads,) = tx.run(Query(LOCK_HEADS, (*line, want)))
+    return heads.rows
 
 
 def _like_first(rows: Sequence[Row]) -> Sequence[Row]:
