@@ -33,8 +33,8 @@ rate at which it drains. Admitted starts are counted from the engine's complete 
 to the limit's window is kept, on Redis by MONITOR, on the others by a trigger, and each must add to
 its starts. A start is over the limit if its window already has as many as allowed, if the window
 opened before the previous one had ended, or if it was not recorded. Starts that a worker has taken
-ahead and not used count as unused. Who needs {PATIENCE:g} s more than the limit asks for is stopped,
-and judged by what has run. A claim is extra if it found the limit reached, so that
+ahead and not used count as unused. Who needs {PATIENCE:g} s more than the limit asks for is judged
+by what has run until then. A claim is extra if it found the limit reached, so that
 the job was parked. The rate is measured from the opening of the first window to that of the last
 one. The table shows the round with the middle rate, but the most starts over the limit of any
 round."""

@@ -1,4 +1,4 @@
-"""How many parked jobs of a line a step of the SQL engines takes, and how many it locks for that."""
+"""How many parked jobs of a line a step on an SQL engine takes, and how many it locks for that."""
 
 from __future__ import annotations
 

@@ -141,7 +141,7 @@ def _grant_from(
 
 
 def _lock_heads(tx: Transaction, line: tuple[str, str], want: int) -> Sequence[Row]:
-    """Lock the first jobs of a line: as many as the step wants, if their rules let several start."""
+    """Lock the first jobs of a line, as many as the step wants if a step may take several."""
     (heads,) = tx.run(Query(LOCK_HEADS, (*line, min(want, FIRST_READ))))
     if want > FIRST_READ == len(heads.rows) == len(_like_first(heads.rows)):
         rules = sanitize.rules(heads.rows[0][-1])

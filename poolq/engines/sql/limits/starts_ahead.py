@@ -108,7 +108,7 @@ def is_quick(rules: Sequence[Asked]) -> bool:
 
 
 def take_ahead(limits: LockedLimits, rule: Rule, want: int) -> Taken:
-    """Take at most so many starts that the locked limit allows, after the one that it has let in."""
+    """Take at most so many starts of a locked limit, which has just let one start."""
     limit = limits.overridden(rule).limit
     ((_, used),) = limits.starts[window_name(rule)]
     more = min(want, limit // SHARE, limit - used)
