@@ -4,22 +4,24 @@ still find jobs that lie before it, and no statement reads it all."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from time import monotonic
 
 import pytest
 
-from poolq.engines.base import CLAIM_BYTES, Push, QueueCounts, Settlement
+from poolq.engines.base import ASK, CLAIM_BYTES, Push, QueueCounts, Recovered, Settlement
 from poolq.engines.postgresql import PostgreSQLEngine
 from poolq.engines.postgresql.session import PostgreSQLSession
-from poolq.engines.sql import servers
+from poolq.engines.sql import servers, waiting
 from poolq.engines.sql.claims import cursors
-from poolq.engines.sql.claims.cursors import Budget
+from poolq.engines.sql.claims.cursors import Budget, ScanCursors
 from poolq.engines.sql.location import DELAYED, QUEUED
 from poolq.engines.sql.queues import queue_discovery, turns
+from poolq.engines.sql.queues.skip_scan import SKIP_SCANS
 from poolq.engines.sql.session import Query, QueryResult
 from poolq.errors import EngineUnavailable
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import State
-from poolq.jobs.outcomes import ACK, GIVE_BACK, ReleaseUntil
+from poolq.jobs.outcomes import ACK, GIVE_BACK, Failing, ReleaseUntil
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import (
     HOUR,
@@ -30,14 +32,17 @@ from tests.contract.helpers import (
     named,
     new_id,
     push,
+    sweep_all,
     wait_for,
 )  # fmt: skip
 from tests.contract.test_sql_bounds import examined
 from tests.support.by_hand import rows
 from tests.support.postgresql import PostgreSQL
+from tests.support.wait import until
 
 #: How many jobs are done before each test, and what a statement may read.
 DONE, FEW = 3000, 300
+SHARE = 1 / 100
 FOR_MINUTES = 600.0
 RULE = Rule("k", 10, SECOND)
 LATE = """INSERT INTO {jobs} (id, place, queue, due_at, history, body)
@@ -193,6 +198,27 @@ def test_a_job_that_was_committed_much_later_is_found_by_a_look_from_the_head(
     assert finds(worker) == ["next"], "claims begin again where they were"
 
 
+@pytest.fixture
+def slow(elsewhere: PostgreSQLEngine, worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let all looks from heads take 5 s, and fail."""
+
+    def send(session: PostgreSQLSession, queries: Sequence[Query]) -> list[QueryResult]:
+        if not looks.isdisjoint(one.sql for one in queries):
+            spent.append(5.0)
+            raise EngineUnavailable("no answer within 5 s")
+        return answer(session, queries)
+
+    answer, spent = PostgreSQLSession.send, [0.0]
+    looks = {queue_discovery.STATES, queue_discovery.STATE_AND_NEXT, *SKIP_SCANS.values()}
+    monkeypatch.setattr(PostgreSQLSession, "send", send)
+    monkeypatch.setattr(cursors, "monotonic", lambda: monotonic() + sum(spent))
+    for engine in (elsewhere, worker.engine):
+        looks_of: ScanCursors = engine._cursors  # type: ignore[attr-defined]
+        looks_of.heads, looks_of.queues = Budget(SHARE), Budget(SHARE)
+    monkeypatch.setattr(cursors, "NEAR", HOUR)
+    monkeypatch.setattr(turns, "LOOK_INTERVAL", 0)
+
+
 @pytest.mark.parametrize("other", ["has an old job", "is new"])
 def test_another_queue_makes_no_claim_begin_further_back(
     elsewhere: PostgreSQLEngine, worker: Worker, other: str
@@ -206,23 +232,33 @@ def test_another_queue_makes_no_claim_begin_further_back(
     assert finds(worker) == ["next"]
 
 
+@pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize("queues", [["q"], None], ids=str)
-def test_a_process_whose_first_look_takes_too_long_finds_what_is_new(
-    worker: Worker, queues: list[str] | None, monkeypatch: pytest.MonkeyPatch
+def test_a_process_whose_first_looks_take_too_long_finds_what_is_new(
+    worker: Worker, queues: list[str] | None
 ) -> None:
-    def send(session: PostgreSQLSession, queries: Sequence[Query]) -> list[QueryResult]:
-        if {queue_discovery.STATES, queue_discovery.STATE_AND_NEXT} & {one.sql for one in queries}:
-            raise EngineUnavailable("no answer within 5 s")
-        return answer(session, queries)
-
-    answer = PostgreSQLSession.send
-    monkeypatch.setattr(PostgreSQLSession, "send", send)
-    monkeypatch.setattr(cursors, "NEAR", HOUR)
     worker.queues = queues
     push(worker.engine, "next")
-    with pytest.raises(EngineUnavailable):
-        worker.claim(5)
+    for _ in queues or ("all queues", "the states of some"):
+        with pytest.raises(EngineUnavailable):
+            worker.claim(5)
     assert named(worker.claim(5)) == ["next"]
+    push(worker.engine, "new", queue="new")
+    worker.queues = [*queues, "new"] if queues else None
+    found = until(lambda: worker.claim(5), 30, "a claim from a new queue")
+    assert named(found) == ["new"]
+
+
+@pytest.mark.usefixtures("slow")
+def test_a_waiter_whose_first_looks_take_too_long_finds_what_is_new(
+    elsewhere: PostgreSQLEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "LOOK_INTERVAL", 0)
+    push(elsewhere, "next")
+    for _ in range(2):
+        with pytest.raises(EngineUnavailable):
+            elsewhere.wait(None, 30)
+    assert elsewhere.wait(None, 30) == 1
 
 
 def test_a_job_that_was_too_big_for_a_step_is_claimed_by_the_next(
@@ -235,3 +271,66 @@ def test_a_job_that_was_too_big_for_a_step_is_claimed_by_the_next(
     elsewhere.push([Push(new_id(), "q", bytes([n]) * (CLAIM_BYTES // 2 + 1)) for n in range(3)])
     claims = worker.claim(3), worker.claim(3)
     assert [[claim.body[0] for claim in some] for some in claims] == [[0, 1], [2]]
+
+
+#: Steps that settle and claim nothing, each of which leaves the row of an answer.
+STEPS = 2 * FEW
+
+
+def test_a_killed_worker_is_recovered_without_reading_what_it_has_done(
+    elsewhere: PostgreSQLEngine, worker: Worker
+) -> None:
+    do_many(worker)
+    for _ in range(STEPS):
+        worker.step()
+    ids = push(worker.engine, "done", "failing", "cancelled", "a", "b")
+    claims = worker.claim(5)
+    worker.end(claims[0])
+    worker.end(claims[1], Failing(State(1)))
+    assert elsewhere.request_cancel(ids[2:3], HOUR) == ids[2:3]
+    with examined(elsewhere) as costs:
+        found = elsewhere.recover("w1", None)
+    assert {sql: cost for sql, cost in costs.items() if cost > FEW} == {}
+    assert found == Recovered(crashed=tuple(ids[1:2]), cancelled=(ids[2],), returned=(*ids[3:],))
+    assert rows(elsewhere, "SELECT * FROM {answers}") == []
+    assert named(Worker(elsewhere, "w2").claim(9)) == ["failing", "a", "b"]
+
+
+def test_a_request_is_repeated_without_reading_what_the_worker_has_done(worker: Worker) -> None:
+    do_many(worker)
+    push(worker.engine, *"abc")
+    first = worker.claim(2)
+    claimed = worker.step(Settlement(first[0], GIVE_BACK), want=2).claims
+    with examined(worker.engine) as costs:  # type: ignore[arg-type]
+        assert worker.again(want=2).claims == claimed
+    assert {sql: cost for sql, cost in costs.items() if cost > FEW} == {}
+
+
+def test_a_late_settlement_does_not_hide_a_claim_from_recovery(worker: Worker) -> None:
+    """As if a worker settled a job twice, and had claimed it again in between."""
+    (old,) = (worker.take("a"),)
+    worker.end(old, GIVE_BACK)
+    assert named(worker.claim()) == ["a"]
+    assert worker.step(Settlement(old, ACK)).stale == [old.id]
+    assert worker.engine.recover("w1", None).crashed == (old.id,)
+
+
+def test_a_sweep_that_has_no_time_for_queues_reads_little(
+    elsewhere: PostgreSQLEngine, worker: Worker
+) -> None:
+    do_many(worker)
+    elsewhere._cursors.sweeps = Never(1)
+    with examined(elsewhere) as costs:
+        assert elsewhere.sweep(0) is False
+    assert {sql: cost for sql, cost in costs.items() if cost > FEW} == {}
+    assert rows(elsewhere, "SELECT queue FROM {queues}") == [("q",)]
+    elsewhere._cursors.sweeps = Budget(0)
+    sweep_all(elsewhere)
+    assert rows(elsewhere, "SELECT queue FROM {queues}") == []
+
+
+def test_who_asks_for_lines_reads_no_jobs_that_are_done(worker: Worker) -> None:
+    do_many(worker)
+    with examined(worker.engine) as costs:  # type: ignore[arg-type]
+        assert worker.claim(ASK, None) == []
+    assert {sql: cost for sql, cost in costs.items() if cost > FEW} == {}

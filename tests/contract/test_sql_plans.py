@@ -297,7 +297,12 @@ def test_postgresql_uses_its_indexes_and_sorts_nothing(planned: Explained) -> No
     ops["how many have returned"] = Query(wakeups.COUNT_RETURNED, ("q", 1))
     ops |= {"returned": RETURNED, "returned behind": RETURNED_BEHIND}
     ops["last answer"] = Query(stepping.LAST_ANSWER, ("w1", 1))
-    ops["next answer"] = Query(stepping.REPLACE_ANSWER, (1, b"", "w1", 1))
+    ops["next answer"] = Query(stepping.REPLACE_ANSWER, (1, b"", "", "w1", 1))
+    ops["an answer to delete"] = Query(recovery.DELETE_ANSWER, ("w1", "w1"))
+    with_answers = recovery.WORKER_CLAIMS.replace(
+        stepping.CLAIMS_OF_WORKER, stepping.CLAIMS_OF_ANSWER
+    )
+    ops["claims of the dead"] = Query(with_answers, (PLACE, PLACE + "!"))
     ops["counters to add up"] = Query(job_counters.APPENDED, (1,))
     ops["counters that were added up"] = Query(job_counters.DELETE_APPENDED, ([1, 2],))
     del ops["parked jobs to purge"]  # rare; if the tables seem to be empty, it may read all jobs

@@ -2,10 +2,12 @@
 -- versions of a row for as long as somebody has a snapshot open.
 
 -- The answer to the last request of each worker, instead of `request` and `stale` of {workers}.
+-- `held`: the ids of the jobs that the worker held after it, separated by spaces.
 CREATE TABLE IF NOT EXISTS {answers} (
     worker {text:255} NOT NULL,
     request BIGINT NOT NULL,
     stale {bytes} NOT NULL,
+    held {text} NOT NULL,
     PRIMARY KEY (worker, request)
 ) {clustered};
 

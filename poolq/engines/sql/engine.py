@@ -228,14 +228,17 @@ class SQLEngine(Engine):
         return self._change(work)
 
     def sweep(self, idle: int) -> bool:
-        session = self.session
-        found = queue_discovery.look(session.read, session.skips)
-        busy = {*found.ready, *found.delayed, *found.slots}
+        session, budget = self.session, self._cursors.sweeps
         self._swept, more = limit_windows.sweep(session, self._swept)
         more = unique_keys.sweep(session) or more
         more = concurrent_slots.sweep(session) or more
         more = holds.sweep(session) or more
-        return idle_queues.sweep(session, idle, sorted(busy)) or more
+        if budget.has_time():
+            with budget.look():  # of which most reads the heads of queues
+                found = queue_discovery.look(session.read, session.skips)
+                busy = {*found.ready, *found.delayed, *found.slots}
+                more = idle_queues.sweep(session, idle, sorted(busy)) or more
+        return more
 
     def cancel_requests(self, node: str) -> list[base.CancelRequest]:
         return cancelling.cancel_requests(self.session, node)

@@ -15,7 +15,7 @@ from poolq.engines.sql.queues.wakeups import wakeups_query
 from poolq.engines.sql.session import Answers, Query, QueryResult, Session
 
 from poolq.engines.sql.queues.queue_discovery import (  # isort: skip
-    HEAD, MAX_WAITED_QUEUES, FloorsByQueue, QueueState, load_states, look,
+    HEAD, MAX_WAITED_QUEUES, FloorsByQueue, QueueState, known_queues, load_states, look,
 )  # fmt: skip
 
 #: Seconds between looks over all queues.
@@ -80,7 +80,8 @@ class Watch:
         if queues is not None:
             return {*queues}
         if not is_other and not budget.has_time():
-            return {*self.known, *self.heard}
+            others = known_queues(session.read).names() if budget.failed else ()
+            return {*self.known, *self.heard, *others}
         with budget.look():
             found = look(session.read, session.skips)
         self.known = {**dict.fromkeys(found.ready, 0), **found.slots, **found.delayed}

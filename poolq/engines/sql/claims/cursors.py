@@ -40,20 +40,21 @@ Position = tuple[int, str]
 LAG = 50_000
 #: The longest transaction of poolq's own, in microseconds.
 NEAR = 10_000_000
-#: For how many seconds looks may be made at once, after none was made for a while. After a slow
-#: look, at most MAX_DEBT seconds must be saved: the server may have stalled. If the look before it
-#: took longer, looks are that slow, and as much as that must be saved.
-MAX_CREDIT, MAX_DEBT = 0.1, 0.3
+#: For how many seconds looks may be made at once, after none was made for a while; also sweeps,
+#: which are many if many queues have become idle. After a slow look, at most MAX_DEBT seconds must
+#: be saved: the server may have stalled. If the look before it took longer, looks are that slow,
+#: and as much as that must be saved.
+MAX_CREDIT, SWEEP_CREDIT, MAX_DEBT = 0.1, 5.0, 0.3
 
 
 class Budget:
-    """What looks of one kind may take: a `share` of the time; 0 if they may take any time.
-    `failed`: whether the last look has failed."""
+    """What looks of one kind may take: a `share` of the time; 0 if they may take any time. `most`:
+    see MAX_CREDIT. `failed`: whether the last look has failed."""
 
-    def __init__(self, share: float) -> None:
+    def __init__(self, share: float, most: float = 0.0) -> None:
         self.failed = False
         self._share = share
-        self._credit = MAX_CREDIT
+        self._credit = self._most = most or MAX_CREDIT
         self._took = 0.0  # by the last look, in seconds
         self._at = monotonic()
 
@@ -75,20 +76,22 @@ class Budget:
     def _saved(self) -> float:
         """Return for how many seconds looks may be made now."""
         now = monotonic()
-        self._credit = min(MAX_CREDIT, self._credit + self._share * (now - self._at))
+        self._credit = min(self._most, self._credit + self._share * (now - self._at))
         self._at = now
         return self._credit
 
 
 class ScanCursors:
     """See the module's head. `keeps`: whether claims always begin after a position. `heads`,
-    `near`, `queues`: the budgets of looks from heads, of near looks, and of looks over all queues.
-    `share`: what the first and the last may take together; 0 if they may take any time."""
+    `near`, `queues`, `sweeps`: the budgets of looks from heads, of near looks, of looks over all
+    queues, and of sweeps. `share`: what the first and the third may take together; 0 if they may
+    take any time."""
 
     def __init__(self, fresh: float, share: float = 0.0) -> None:
         self._fresh = fresh
         self.keeps = share > 0
         self.heads, self.near, self.queues = (Budget(share / 2) for _ in range(3))
+        self.sweeps = Budget(share / 10, SWEEP_CREDIT)
         self._known: dict[tuple[str, str], tuple[Position, float]] = {}
         self._looked: dict[str, float] = {}  # when there was a look at each queue
         # What to add to the monotonic clock for the server's, in microseconds; at first, a guess.

@@ -8,15 +8,16 @@ from poolq.engines.base import Claim, DeathEnd, DeathReport, Recovered
 from poolq.engines.sanitize import blob, count, number, to_text
 from poolq.engines.sql import job_counters
 from poolq.engines.sql.claims.settling import SettlementBatch
-from poolq.engines.sql.location import cancelled_at, claimed_by, is_cancelled
+from poolq.engines.sql.claims.stepping import CLAIMS_OF_WORKER, claims_query
+from poolq.engines.sql.location import is_cancelled
 from poolq.engines.sql.nodes import DELETE_DECLARED, DELETE_NODE, LOCK_NODE, LOCK_NODE_WORKERS
 from poolq.engines.sql.session import Query, Row, Transaction
 from poolq.jobs.message import INITIAL, Entry, State, entry, with_entry
 from poolq.jobs.outcomes import GIVE_BACK, Outcome, Release
 
 LOCK_DEAD_WORKER = "SELECT worker, {now} FROM {workers} WHERE worker = ? {lock}"
-WORKER_CLAIMS = """SELECT id, request, idx, queue, attempt, crashes, failing, history, place,
-    unique_key FROM {jobs} WHERE place IN (?, ?)"""
+WORKER_CLAIMS = f"""SELECT id, request, idx, queue, attempt, crashes, failing, history, place,
+    unique_key {CLAIMS_OF_WORKER}"""
 #: What becomes of the running job, as a field of Recovered.
 FATE_OF_END: dict[DeathEnd, str] = {
     "crash": "crashed", "timeout": "timed_out", "cancelled": "cancelled", "returned": "returned",
@@ -25,15 +26,15 @@ DELETED = ("done", "cancelled")
 COUNTER_OF_FATE = {
     "done": "done", "crashed": "crashed", "timed_out": "retried", "cancelled": "cancelled",
 }  # fmt: skip
-DELETE_ANSWERS = "DELETE FROM {answers} WHERE worker = ?"
+DELETE_ANSWER = """DELETE FROM {answers} WHERE worker = ? AND request = (SELECT request
+    FROM {answers} WHERE worker = ? ORDER BY request DESC LIMIT 1)"""
 DELETE_WORKER = "DELETE FROM {workers} WHERE worker = ?"
 
 
 def recover(tx: Transaction, worker: str, death: DeathReport | None) -> Recovered:
-    claims_query = Query(WORKER_CLAIMS, (claimed_by(worker), cancelled_at(worker)))
     found, claims, counters = tx.run(
         Query(LOCK_DEAD_WORKER, (worker,)),
-        claims_query,
+        claims_query(tx, WORKER_CLAIMS, worker),
         Query(job_counters.WORKER_COUNTERS, (worker,)),
     )
     if not found.rows:
@@ -50,7 +51,7 @@ def recover(tx: Transaction, worker: str, death: DeathReport | None) -> Recovere
         _end(batch, row, fate, death if was_running else None)
     tx.later(Query(DELETE_WORKER, (worker,)))
     if tx.appends:
-        tx.later(Query(DELETE_ANSWERS, (worker,)))
+        tx.later(Query(DELETE_ANSWER, (worker, worker)))
     tx.at_end(Query(job_counters.DELETE_WORKER_COUNTERS, (worker,)))
     batch.write(tx)
     return Recovered(**{fate: tuple(some) for fate, some in ids.items()})

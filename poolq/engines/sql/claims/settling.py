@@ -136,17 +136,20 @@ def settle(
     found: Sequence[QueryResult],
     now: int,
     deploy: int,
-) -> list[str]:
-    """Apply settlements. Returns the ids of the stale ones. `found`: the answers to `held_queries`.
-    `now`: the server's time. `deploy`: the deploy of the worker's code."""
-    batch = SettlementBatch(worker, now, deploy)
-    late = _add_held(batch, settlements, held_claims(found))
+) -> tuple[list[str], list[str]]:
+    """Apply settlements. Returns the ids of the stale ones, and of these jobs those that the worker
+    still holds. `found`: the answers to `held_queries`. `now`: the server's time. `deploy`: the
+    deploy of the worker's code."""
+    batch, ours = SettlementBatch(worker, now, deploy), held_claims(found)
+    late = _add_held(batch, settlements, ours)
     if late:
         ids, place = [one.claim.id for one in late], cancelled_at(worker)
         rows = tx.run(*(Query(HELD_CLAIMS, (some, place)) for some in in_chunks(ids)))
-        late = _add_held(batch, late, held_claims(rows), are_cancelled=True)
+        cancelled = held_claims(rows)
+        late = _add_held(batch, late, cancelled, are_cancelled=True)
+        ours |= cancelled
     batch.write(tx)
-    return [one.claim.id for one in late]
+    return [one.claim.id for one in late], [one.split(" ")[0] for one in ours if one]
 
 
 def _add_held(

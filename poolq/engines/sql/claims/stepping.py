@@ -22,8 +22,8 @@ from poolq.engines.sql.limits.parking import DueLines, due_lines, read_due_lines
 from poolq.engines.sql.location import cancelled_at, claimed_by
 
 from poolq.engines.sql.queues.queue_discovery import (  # isort: skip
-    MAX_LOOKED, STATE_AND_NEXT, FloorsByQueue, QueueState, load_states, look, read_states,
-    state_query, void_slots,
+    MAX_LOOKED, STATE_AND_NEXT, FloorsByQueue, QueueState, known_queues, load_states, look,
+    queues_with_lines, read_states, state_query, void_slots,
 )  # fmt: skip
 from poolq.engines.sql.claims.settling import held_queries, may_return_jobs, settle
 from poolq.engines.sql.queues.wakeups import arm
@@ -34,17 +34,25 @@ LOCK_WORKER = "SELECT request, stale, {now}, deploy FROM {workers} WHERE worker 
 SAVE_ANSWER = "UPDATE {workers} SET request = ?, stale = ? WHERE worker = ?"
 #: The same with a row for the answer, which is another one in each step. Each is found by its whole
 #: key, as PostgreSQL keeps the old ones for a while.
-LAST_ANSWER = """SELECT request, stale FROM {answers} WHERE worker = ? AND request >= ?
+LAST_ANSWER = """SELECT request, stale, held FROM {answers} WHERE worker = ? AND request >= ?
     ORDER BY request DESC LIMIT 1"""
-ADD_ANSWER = "INSERT INTO {answers} (worker, request, stale) VALUES (?, ?, ?)"
-REPLACE_ANSWER = """UPDATE {answers} SET request = ?, stale = ?
+ADD_ANSWER = "INSERT INTO {answers} (worker, request, stale, held) VALUES (?, ?, ?, ?)"
+REPLACE_ANSWER = """UPDATE {answers} SET request = ?, stale = ?, held = ?
     WHERE worker = ? AND request = ?"""
-CLAIMS_OF_REQUEST = """SELECT id, body, attempt, crashes, failing, history, queue, idx, admitted,
-    unique_key, expires_at FROM {jobs} WHERE place IN (?, ?) AND request = ? ORDER BY idx"""
+CLAIMS_OF_WORKER = "FROM {jobs} WHERE place IN (?, ?)"
+#: The same where answers have rows. The index by place has an entry for each job that the worker
+#: has ever claimed.
+CLAIMS_OF_ANSWER = """FROM (VALUES (?, ?)) p (claimed, cancelled), LATERAL (SELECT held
+        FROM {answers} WHERE worker = substr(claimed, 3) ORDER BY request DESC LIMIT 1) a, {jobs}
+    WHERE id = ANY(string_to_array(held, ' ')) AND place || '' IN (claimed, cancelled)"""
+CLAIMS_OF_REQUEST = f"""SELECT id, body, attempt, crashes, failing, history, queue, idx, admitted,
+    unique_key, expires_at {CLAIMS_OF_WORKER} AND request = ? ORDER BY idx"""
 
 #: A step that serves all queues checks at most MAX_EXTRA_QUEUES more queues at once than it wants
 #: jobs, and the lines of at most MAX_LINED_QUEUES of these queues.
 MAX_EXTRA_QUEUES, MAX_LINED_QUEUES = 200, 4
+#: What it takes to visit all queues that have rows, in seconds, as a guess.
+VISIT_COST = 0.02
 
 
 def lock_worker(tx: Transaction, worker: str, *queries: Query) -> list[QueryResult]:
@@ -55,6 +63,13 @@ def lock_worker(tx: Transaction, worker: str, *queries: Query) -> list[QueryResu
     return found
 
 
+def claims_query(tx: Transaction, sql: str, worker: str, *more: object) -> Query:
+    """Return a query for claims of a worker. `sql` contains CLAIMS_OF_WORKER."""
+    if tx.appends:
+        sql = sql.replace(CLAIMS_OF_WORKER, CLAIMS_OF_ANSWER)
+    return Query(sql, (claimed_by(worker), cancelled_at(worker), *more))
+
+
 def step(tx: Transaction, ctx: StepContext) -> Step:
     """Run a step. A replayed Step contains its claims; otherwise, `ctx.claims()` returns them."""
     floors = ctx.cursors.floors(_first_named(ctx))
@@ -62,19 +77,20 @@ def step(tx: Transaction, ctx: StepContext) -> Step:
     ranges = ctx.first_ranges()
     queries = _first_queries(ctx, ranges, floors)
     early = [] if may_return_jobs(ctx.settlements) else queries
-    held = held_queries(ctx.worker, [one.claim.id for one in ctx.settlements])
+    mine = held_queries(ctx.worker, [one.claim.id for one in ctx.settlements])
     last = [Query(LAST_ANSWER, (ctx.worker, ctx.request - 1))] if tx.appends else []
     with ctx.cursors.look(floors, early):
-        found = lock_worker(tx, ctx.worker, *last, *held, *early)
+        found = lock_worker(tx, ctx.worker, *last, *mine, *early)
     request, stale, ctx.now, ctx.deploy = found[0].rows[0]
+    held = ""
     if last:
-        request, stale = _last_answer(tx, ctx, found.pop(1))
+        request, stale, held = _last_answer(tx, ctx, found.pop(1))
     request, ctx.deploy = map(number, (request, ctx.deploy))
     _check_order(ctx, request)
     if ctx.request == request:
         return _replay(tx, ctx, to_text(stale))
-    first = 1 + len(held)
-    late = settle(tx, ctx.worker, ctx.settlements, found[1:first], ctx.now, ctx.deploy)
+    first = 1 + len(mine)
+    late, kept = settle(tx, ctx.worker, ctx.settlements, found[1:first], ctx.now, ctx.deploy)
     answers = found[first:]
     if queries and not early:
         with ctx.cursors.look(floors, queries):
@@ -85,25 +101,40 @@ def step(tx: Transaction, ctx: StepContext) -> Step:
         claim = _claim_in_turn if ctx.queues is None else _claim_in_order
         states = _first_states(tx, ctx, floors, answers)
         claim(tx, ctx, ranges, answers, states)
-    _save_answer(tx, ctx, request, " ".join(late).encode())
+    _save_answer(tx, ctx, request, late, [*_unsettled(ctx, held), *kept])
     return Step([], late, now=ctx.now)
 
 
 def _last_answer(tx: Transaction, ctx: StepContext, found: QueryResult) -> Row:
-    """Return the number of the worker's last request (-1: none), and the stale ids of the answer.
-    `found`: the answers to the last two numbers that may be known."""
+    """Return the number of the worker's last request (-1: none), the stale ids of the answer, and
+    those of the jobs that it held. `found`: the answers to the last two numbers that may be known.
+    """
     if not found.rows and ctx.request > 1:
         (found,) = tx.run(Query(LAST_ANSWER, (ctx.worker, -1)))
-    return found.rows[0] if found.rows else (-1, b"")
+    return found.rows[0] if found.rows else (-1, b"", "")
 
 
-def _save_answer(tx: Transaction, ctx: StepContext, last: int, stale: bytes) -> None:
+def _unsettled(ctx: StepContext, held: str) -> list[str]:
+    """Return those of the ids in `held` that this step does not settle."""
+    settled = {one.claim.id for one in ctx.settlements} if held else ()
+    return [id_ for id_ in held.split() if id_ not in settled]
+
+
+def _save_answer(
+    tx: Transaction, ctx: StepContext, last: int, late: Sequence[str], held: Sequence[str]
+) -> None:
+    """`last`: the number of the request before. `held`: the jobs that were held before the step's
+    claims."""
+    stale = " ".join(late).encode()
     if not tx.appends:
         tx.later(Query(SAVE_ANSWER, (ctx.request, stale, ctx.worker)))
-    elif last < 0:
-        tx.later(Query(ADD_ANSWER, (ctx.worker, ctx.request, stale)))
+        return
+    claimed = (row[0] for some in ctx.claimed for row in some.rows)
+    answer = ctx.request, stale, " ".join([*held, *claimed])
+    if last < 0:
+        tx.later(Query(ADD_ANSWER, (ctx.worker, *answer)))
     else:
-        tx.later(Query(REPLACE_ANSWER, (ctx.request, stale, ctx.worker, last)))
+        tx.later(Query(REPLACE_ANSWER, (*answer, ctx.worker, last)))
 
 
 def _check_order(ctx: StepContext, request: int) -> None:
@@ -125,8 +156,7 @@ def _check_order(ctx: StepContext, request: int) -> None:
 def _replay(tx: Transaction, ctx: StepContext, stale: str) -> Step:
     """Rebuild the earlier answer to this request from the jobs still claimed under its number."""
     ctx.replayed = True
-    places = claimed_by(ctx.worker), cancelled_at(ctx.worker)
-    (found,) = tx.run(Query(CLAIMS_OF_REQUEST, (*places, ctx.request)))
+    (found,) = tx.run(claims_query(tx, CLAIMS_OF_REQUEST, ctx.worker, ctx.request))
     claims = []
     for id_, body, *kept, queue, index, admitted, unique_key, expires_at in found.rows:
         stored, known = claiming.body_and_state(body, kept)
@@ -176,7 +206,7 @@ def _claim_asking(tx: Transaction, ctx: StepContext) -> None:
     """Claim the head of a line whose limit was named by older code than the worker's."""
     queues = ctx.queues
     if queues is None:
-        queues = list(look(tx.run, ctx.skips).slots)
+        queues = queues_with_lines(tx.run, ctx.skips)
     if found := deploys.take_head(tx, queues, ctx.deploy):
         claiming.claim_asking(tx, ctx, *found)
 
@@ -266,7 +296,7 @@ def _claim_in_turn(
     """Claim from all queues in turn (see `turns.py`). `states`: that of the queue that was read
     first. A queue that has been noticed since then comes before it."""
     first, may_look = next(iter(states), ""), ctx.cursors.queues.has_time
-    looks = monotonic() >= ctx.turns.until and may_look()
+    looks = monotonic() >= ctx.turns.until
     seen = set[str]()
     locked = {first: read_due_lines(answers[1])} if states and not ranges else {}
     if states:
@@ -284,10 +314,7 @@ def _claim_in_turn(
     again = [first] if states and (ctx.looks or states[first].is_due) else []
     while True:
         if looks:
-            began = monotonic()
-            with ctx.cursors.queues.look():
-                found = look(tx.run, ctx.skips, ctx.turns.end, MAX_LOOKED)
-            ctx.turns = ctx.turns.looked(found, monotonic() - began)
+            _look(tx, ctx)
         order = [name for name in dict.fromkeys([*again, *ctx.turns.names]) if name not in seen]
         order = order[: ctx.remaining + MAX_EXTRA_QUEUES]
         if ctx.remaining and order:
@@ -298,6 +325,18 @@ def _claim_in_turn(
         if not ctx.remaining or ctx.served or not more or not may_look():
             return
         looks = True
+
+
+def _look(tx: Transaction, ctx: StepContext) -> None:
+    """Look over all queues. If there is no time for that, visit all that have rows."""
+    began, budget = monotonic(), ctx.cursors.queues
+    if budget.has_time():
+        with budget.look():
+            found = look(tx.run, ctx.skips, ctx.turns.end, MAX_LOOKED)
+        ctx.turns = ctx.turns.looked(found, monotonic() - began)
+    else:
+        found = known_queues(tx.run, ctx.turns.end)
+        ctx.turns = ctx.turns.looked(found, VISIT_COST)
 
 
 def _serve_in_turn(
