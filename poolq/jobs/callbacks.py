@@ -277,4 +277,4 @@ class Storing(_Around):
 def _with_headers(push: Push, draft: JobDraft) -> Push:
     headers = _encoded(draft, around_dispatch.name)
     fields = {"headers": msgspec.Raw(headers)} if headers else {}
-    return push._replace(body=with_fields(push.body, fields))
+    return msgspec.structs.replace(push, body=with_fields(push.body, fields))

@@ -61,10 +61,13 @@ class Message(msgspec.Struct, omit_defaults=True, frozen=True, gc=False):
     gate: Gate | None = None
 
 
-class Push(NamedTuple):
+class Push(msgspec.Struct, frozen=True, gc=False):
     """A job to store, due at `at` (µs since the epoch) or, if that is 0, after `delay` (µs).
     `expires`: how many microseconds after it is due it expires; 0: never. `unique`: its unique key.
-    `gate`: the gate in whose wait list it is stored, if it has neither a delay nor a unique key."""
+    `gate`: the gate in whose wait list it is stored, if it has neither a delay nor a unique key.
+
+    It is no tuple, because the garbage collector would look at each job of a list again and again.
+    """
 
     id: str
     queue: str

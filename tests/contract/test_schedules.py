@@ -66,8 +66,8 @@ class Ticker:
 
     def make(self, one: Scheduled, due: int = 0, jobs: int = 1) -> Tick:
         bodies = [f"{one.name} {n}" if n else one.name for n in range(jobs)]
-        made = [Push(new_id(), "q", body.encode(), 0, one.due) for body in bodies]
-        pushes = [push._replace(unique=self.unique) for push in made]
+        at, key = one.due, self.unique
+        pushes = [Push(new_id(), "q", body.encode(), 0, at, unique=key) for body in bodies]
         self.jobs += [push.id for push in pushes]
         later = due or one.due + HOUR
         return Tick(one.name, one.hash, one.due, later, self.overlap, one.due, pushes)

@@ -64,8 +64,8 @@ def test_a_parked_job_that_is_given_a_slot(
         worker.step(*(Settlement(claim, Park((rule,), 0)) for claim in claims))
     else:
         rule = Gate("k", 1 if kind == "gate of one" else 10)
-        pushes = [Push(new_id(), "bulk", b"") for _ in range(JOBS + 20)]
-        engine.push([one._replace(gate=rule) for one in pushes])
+        pushes = [Push(new_id(), "bulk", b"", gate=rule) for _ in range(JOBS + 20)]
+        engine.push(pushes)
     worker.queues = queues
     granted(worker, 10, want)
     with counting(engine) as sent:

@@ -23,8 +23,8 @@ def line_up(engine: Engine, worker: Worker, count: int, *rules: Asked, queue: st
     names = [f"{queue} {n}" for n in range(count)]
     if gates := gates_of(rules):
         for rule in gates:
-            pushes = [Push(new_id(), queue, name.encode()) for name in names]
-            engine.push([one._replace(gate=rule) for one in pushes])
+            pushes = [Push(new_id(), queue, name.encode(), gate=rule) for name in names]
+            engine.push(pushes)
         return
     push(engine, *(names * len(rules)), queue=queue)
     claims = worker.claim(count * len(rules), [queue])

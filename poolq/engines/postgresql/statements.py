@@ -9,9 +9,11 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import count, groupby
+from operator import itemgetter
 from typing import NamedTuple
 
 import psycopg
+from msgspec import Struct
 from psycopg.abc import Buffer
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.pq import Format
@@ -30,7 +32,7 @@ INSERTS_A_ROW = re.compile(r"(INSERT [^?]*) VALUES \(((?:\?|''::bytea)(?:, (?:\?
 Columns = Sequence[Sequence[object]]
 
 
-class Expression(NamedTuple):
+class Expression(Struct, frozen=True, gc=False):
     """Rendered SQL that replaces an argument, with arguments of its own."""
 
     sql: str
@@ -100,11 +102,11 @@ class Statements:
     def _bind_rows(self, start: str, marks: str, rows: Sequence[Sequence[object]]) -> list[Bound]:
         """Return statements that insert rows in their order, as many as possible by each one.
         `start`: the statement up to its VALUES. `marks`: these."""
-        columns: Columns = list(zip(*rows, strict=True))
+        columns = _columns_of(rows)
         if all(_is_constant(one) or Expression not in map(type, one) for one in columns):
             return [self._bind_columns(start, marks, columns)]
         by_shape = groupby(rows, lambda row: tuple(map(_sql_of, row)))
-        shapes = [list(zip(*some, strict=True)) for _, some in by_shape]
+        shapes = [_columns_of(list(some)) for _, some in by_shape]
         return [self._bind_columns(start, marks, one) for one in shapes]
 
     def _bind_columns(self, start: str, marks: str, columns: Columns) -> Bound:
@@ -147,11 +149,17 @@ def _is_constant(column: Sequence[object]) -> bool:
     return column.count(column[0]) == len(column)
 
 
+def _columns_of(rows: Sequence[Sequence[object]]) -> Columns:
+    """Return the values of rows by column. `zip(*rows)` would make an object for each row at once,
+    which makes the garbage collector run more often."""
+    return [list(map(itemgetter(at), rows)) for at in range(len(rows[0]))]
+
+
 def _values_of(columns: Columns) -> Iterator[Sequence[object]]:
     """Yield the columns, with those of its arguments in place of one of expressions."""
     for column in columns:
         if isinstance(column[0], Expression):
-            yield from zip(*(one.args for one in column), strict=True)  # type: ignore[attr-defined]  # all are expressions
+            yield from _columns_of([one.args for one in column])  # type: ignore[attr-defined]  # all are expressions
         else:
             yield column
 

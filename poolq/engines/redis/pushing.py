@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import chain, groupby
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 
 from poolq.engines.base import Push
 from poolq.engines.redis.client import RedisClient, ReplyLost
@@ -15,7 +15,7 @@ from poolq.jobs.unique import UniqueKey
 PUSH_CHUNK_BYTES = 1 << 20
 
 _id_of, _queue_of, _unique_of, _gate_of = map(attrgetter, ("id", "queue", "unique", "gate"))
-_times_of, _id_and_body = itemgetter(3, 4, 5), itemgetter(0, 2)
+_times_of, _id_and_body = attrgetter("delay", "at", "expires"), attrgetter("id", "body")
 _flat = chain.from_iterable
 
 
@@ -53,12 +53,12 @@ def arguments(pushes: Sequence[Push]) -> list[Argument]:
     """Encode jobs as the script `push` expects them."""
     if len(pushes) == 1:
         (push,) = pushes
-        id_, queue, body, delay, at, expires, unique, gate = push
-        if delay <= 0 and at <= 0 and expires <= 0 and gate is None:  # one dispatch
-            if unique is None:
-                return [queue, 1, id_, body]
+        unique = push.unique
+        if push.delay <= 0 and push.at <= 0 and push.expires <= 0 and push.gate is None:
+            if unique is None:  # one dispatch
+                return [push.queue, 1, push.id, push.body]
             if _gives_way(unique):
-                return [queue, -1, id_, _stored(push)]
+                return [push.queue, -1, push.id, _stored(push)]
     # `zip(*pushes)` makes an object for each job at once. So the garbage collector would run more
     # often, which takes a tenth of the time of a list.
     queue, n = pushes[0].queue, len(pushes)
@@ -81,11 +81,11 @@ def arguments(pushes: Sequence[Push]) -> list[Argument]:
 
 def new_job(push: Push) -> tuple[Argument, ...]:
     """Encode a job of kind "a" or "d" of the script `push`, without its queue."""
-    id_, _, _, delay, at, expires, unique, gate = push
-    due: Argument = at if at > 0 else f"-{max(0, delay)}"
+    unique, gate = push.unique, push.gate
+    due: Argument = push.at if push.at > 0 else f"-{max(0, push.delay)}"
     lasts, replaces = (unique.lasts, int(unique.replaces)) if unique else (0, 0)
     limit, key = (gate.limit, gate.key) if gate else (0, "")
-    return id_, _stored(push), due, expires, f"{lasts} {replaces} {limit} {key}"
+    return push.id, _stored(push), due, push.expires, f"{lasts} {replaces} {limit} {key}"
 
 
 def _gives_way(unique: UniqueKey) -> bool:

@@ -104,9 +104,11 @@ def _insert(
     ]
     sql = INSERT_UNIQUE if keys else INSERT_PLAIN
     rows: list[Row] = [
-        (id_, place, now, queue, body, unique.stored) if unique else (id_, place, now, queue, body)
-        for id_, queue, body, delay, at, expires, unique, gate in pushes
-        if not (delay or at or expires or gate)
+        (one.id, place, now, one.queue, one.body, unique.stored)
+        if (unique := one.unique)
+        else (one.id, place, now, one.queue, one.body)
+        for one in pushes
+        if not (one.delay or one.at or one.expires or one.gate)
     ]
     if len(rows) < len(pushes) or (keys and len(keys) < len(pushes)):
         if waiting := [(one, one.gate) for one in pushes if one.gate]:
@@ -133,9 +135,9 @@ def _park(tx: Transaction, pushes: Sequence[tuple[Push, Gate]]) -> None:
 
 def job_row(tx: Transaction, push: Push, place: str = QUEUED) -> Row:
     """Return the arguments of INSERT_JOB. `place`: where the job is if it is due now."""
-    id_, queue, body, delay, at, expires, unique, _ = push
-    place, due, ends = tx.when(place, delay, at, expires)
-    return id_, place, due, queue, body, unique.stored if unique else None, ends
+    place, due, ends = tx.when(place, push.delay, push.at, push.expires)
+    unique = push.unique
+    return push.id, place, due, push.queue, push.body, unique.stored if unique else None, ends
 
 
 def _ask(session: Session, pushes: Sequence[Push], holders: dict[str, str]) -> None:

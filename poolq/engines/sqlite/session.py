@@ -207,10 +207,9 @@ class SQLiteSession(Session):
     def _store_alone(self, raw: sqlite3.Connection, push: Push) -> None:
         if self._writing:
             self._refuse_reentry()
-        id_, queue, body, delay, at, expires, unique, _ = push
-        now = clock.now()
-        place, due, ends = when(now, QUEUED, delay, at, expires)
-        sql, row = INSERT_PLAIN, [id_, place, due, queue, body]
+        now, unique = clock.now(), push.unique
+        place, due, ends = when(now, QUEUED, push.delay, push.at, push.expires)
+        sql, row = INSERT_PLAIN, [push.id, place, due, push.queue, push.body]
         if unique:
             self._make_view(raw)
             lasts = unique.lasts and now + unique.lasts
