@@ -1,8 +1,11 @@
-"""What PostgreSQL is sent for rows that are inserted together."""
+"""What PostgreSQL is sent for new jobs."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
+from psycopg.pq.abc import PGresult
 
 from poolq.engines.base import Push
 from poolq.engines.postgresql import PostgreSQLEngine
@@ -43,3 +46,24 @@ def test_what_new_jobs_share_is_sent_once(
     found = rows(postgresql, "SELECT queue, body, place FROM {jobs} ORDER BY body")
     places = ["d" if one.delay else "" for one in made]
     assert found == [(one.queue, one.body, at) for one, at in zip(made, places, strict=True)]
+
+
+@pytest.mark.parametrize(("options", "statements"), [({}, 1), ({"delay": SECOND}, 2)])
+def test_a_job_without_options_is_stored_and_told_of_by_one_statement(
+    postgresql: PostgreSQLEngine, options: dict[str, int], statements: int
+) -> None:
+    sent = list[bytes]()
+    run = postgresql.session.wire.run
+
+    def note(bound: Sequence[Bound]) -> list[PGresult]:
+        sent.extend(one.statement.sql for one in bound)
+        return run(bound)
+
+    postgresql.push([Push(new_id(), "q", b"first")])  # the queue becomes known
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(postgresql.session.wire, "run", note)
+        postgresql.push([Push(new_id(), "q", b"second", **options)])  # type: ignore[arg-type]
+    assert len(sent) == statements
+    assert sum(one.count(b"pg_notify") for one in sent) == 1
+    places = ["", "d" if options else ""]
+    assert rows(postgresql, "SELECT place FROM {jobs} ORDER BY body") == [(one,) for one in places]

@@ -18,9 +18,11 @@ from poolq.engines.postgresql.options import PostgreSQLOptions
 from poolq.engines.postgresql.statements import Expression
 from poolq.engines.postgresql.wire import ServerError
 from poolq.engines.sql.location import DELAYED
+from poolq.engines.sql.new_jobs import INSERT_PLAIN
 from poolq.engines.sql.servers import ServerSession, ServerTransaction, results_by_query
 from poolq.engines.sql.session import BatchQuery, Query, QueryResult, Row, in_chunks
 from poolq.errors import EngineError
+from poolq.jobs.message import Push
 
 T = TypeVar("T")
 
@@ -35,6 +37,8 @@ MAX_POSITIONS = 100
 #: while nobody waits.
 _NOW_MS = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 TELL = f"SELECT pg_notify('{{namespace}}_waiting', ?) FROM {{waiting}} WHERE last_value > {_NOW_MS}"
+#: Stores a plain job and tells of it, by one statement.
+INSERT_TELLING = INSERT_PLAIN.replace("?, ?, ?, ?", "?, '', {now}, ?") + f" RETURNING ({TELL})"
 LISTEN = 'LISTEN "{namespace}_waiting"'
 ANNOUNCE = f"SELECT setval('{{waiting}}', {_NOW_MS} + ?)"
 #: Sets it for the transaction, also without BEGIN.
@@ -66,6 +70,14 @@ class PostgreSQLSession(ServerSession[ServerError]):
         self._announced_at = 0.0
         self._on_used = on_used
         self._rows = self.statements.transformer
+
+    def store_alone(self, push: Push) -> bool:
+        """Store a job without options in the database, which takes a fifth less than otherwise."""
+        options = push.delay > 0 or push.at or push.expires or push.unique or push.gate
+        if options or push.queue not in self.known_queues:
+            return False
+        self.read(Query(INSERT_TELLING, (push.id, push.queue, push.body, push.queue)))
+        return True
 
     def announce(self) -> bool:
         """Listen, and announce that somebody waits. Returns whether nobody was told before, so that
@@ -179,12 +191,9 @@ class PostgreSQLTransaction(ServerTransaction):
     def claim_updates(
         self, place: str, request: int, first: int, ids: Sequence[str], now: int
     ) -> list[Query | BatchQuery]:
-        return [
-            Query(MARK_CLAIMED, (place, request, now, at - 1, some, some))
-            for at, some in zip(
-                count(first, MAX_POSITIONS), in_chunks(ids, MAX_POSITIONS), strict=False
-            )
-        ]
+        chunks = zip(count(first, MAX_POSITIONS), in_chunks(ids, MAX_POSITIONS), strict=False)
+        given = [(place, request, now, at - 1, some, some) for at, some in chunks]
+        return [Query(MARK_CLAIMED, args) for args in given]
 
     def when(self, place: str, delay: int, at: int, expires: int) -> Row:
         texts = self._session.statements.texts

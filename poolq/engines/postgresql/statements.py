@@ -13,7 +13,6 @@ from operator import itemgetter
 from typing import NamedTuple
 
 import psycopg
-from msgspec import Struct
 from psycopg.abc import Buffer
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.pq import Format
@@ -26,13 +25,11 @@ from poolq.engines.sql.session import BatchQuery, Query, RenderedSQL
 _MARK = re.compile(r"\?")
 #: A statement that inserts a row, and does nothing else.
 INSERTS_A_ROW = re.compile(r"(INSERT [^?]*) VALUES \(((?:\?|''::bytea)(?:, (?:\?|''::bytea))*)\)")
-
-
 #: The values of rows by column.
 Columns = Sequence[Sequence[object]]
 
 
-class Expression(Struct, frozen=True, gc=False):
+class Expression(NamedTuple):
     """Rendered SQL that replaces an argument, with arguments of its own."""
 
     sql: str
@@ -150,8 +147,7 @@ def _is_constant(column: Sequence[object]) -> bool:
 
 
 def _columns_of(rows: Sequence[Sequence[object]]) -> Columns:
-    """Return the values of rows by column. `zip(*rows)` would make an object for each row at once,
-    which makes the garbage collector run more often."""
+    """As `zip(*rows)`, but without objects for each row, for the sake of the garbage collector."""
     return [list(map(itemgetter(at), rows)) for at in range(len(rows[0]))]
 
 
@@ -165,10 +161,4 @@ def _values_of(columns: Columns) -> Iterator[Sequence[object]]:
 
 
 def _args_of(row: Sequence[object]) -> list[object]:
-    args: list[object] = []
-    for one in row:
-        if isinstance(one, Expression):
-            args += one.args
-        else:
-            args.append(one)
-    return args
+    return [arg for one in row for arg in (one.args if isinstance(one, Expression) else (one,))]

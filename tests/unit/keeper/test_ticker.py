@@ -191,8 +191,8 @@ def test_a_ticks_job_gets_its_unique_key(engine: Engine, ticker: Ticker) -> None
     engine.schedules.put(NewSchedule("a", schedule_plan.hash_of(spec), spec, engine.now()))
     ticker.run()
     (job,) = engine.page("ready").jobs
-    other = Push(new_id(), "q", MESSAGE)
-    assert engine.push([other._replace(unique=right)]) == [job.id]
+    other = Push(new_id(), "q", MESSAGE, unique=right)
+    assert engine.push([other]) == [job.id]
 
 
 def test_what_a_person_has_hidden_ticks_once_that_is_removed(
