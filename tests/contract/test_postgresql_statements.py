@@ -65,5 +65,6 @@ def test_a_job_without_options_is_stored_and_told_of_by_one_statement(
         postgresql.push([Push(new_id(), "q", b"second", **options)])  # type: ignore[arg-type]
     assert len(sent) == statements
     assert sum(one.count(b"pg_notify") for one in sent) == 1
+    assert b"RETURNING" not in sent[0]  # each layer would make a row of it
     places = ["", "d" if options else ""]
     assert rows(postgresql, "SELECT place FROM {jobs} ORDER BY body") == [(one,) for one in places]

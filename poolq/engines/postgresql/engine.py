@@ -11,7 +11,7 @@ from poolq.engines.postgresql.faults import translate
 from poolq.engines.postgresql.options import parse_url
 from poolq.engines.postgresql.rights import grant_within
 from poolq.engines.postgresql.schema import PostgreSQLSchema
-from poolq.engines.postgresql.session import ANNOUNCE_INTERVAL, TELL, PostgreSQLSession
+from poolq.engines.postgresql.session import ANNOUNCE_INTERVAL, TELLING, PostgreSQLSession
 from poolq.engines.postgresql.wire import ServerError
 from poolq.engines.sql.job_counters import Folding
 from poolq.engines.sql.queues.queue_discovery import QueueState
@@ -31,7 +31,7 @@ class PostgreSQLEngine(ServerEngine[PostgreSQLSession]):
     """`postgresql://user:password@host:5432/database?schema=…&sslmode=…`."""
 
     exact_counts = PostgreSQLSession.counted
-    user_sql = UserSQL("postgresql", tell=TELL, grant=grant_within)
+    user_sql = UserSQL("postgresql", telling=TELLING, grant=grant_within)
 
     def __init__(self, url: str, namespace: str) -> None:
         self.options = parse_url(url)

@@ -37,16 +37,15 @@ MAX_POSITIONS = 100
 #: while nobody waits.
 _NOW_MS = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 TELL = f"SELECT pg_notify('{{namespace}}_waiting', ?) FROM {{waiting}} WHERE last_value > {_NOW_MS}"
-#: Stores a plain job and tells of it, by one statement.
-INSERT_TELLING = INSERT_PLAIN.replace("?, ?, ?, ?", "?, '', {now}, ?") + f" RETURNING ({TELL})"
+#: The same, as a value of no bytes. RETURNING would give the application's layer a row to read.
+TELLING = f"COALESCE(({TELL.replace('?)', '?)::text::bytea')}), {{no_bytes}})"
+INSERT_TELLING = INSERT_PLAIN.replace("?, ?, ?, ?, {no_bytes}", f"?, '', {{now}}, ?, {TELLING}")
 LISTEN = 'LISTEN "{namespace}_waiting"'
 ANNOUNCE = f"SELECT setval('{{waiting}}', {_NOW_MS} + ?)"
 #: Sets it for the transaction, also without BEGIN.
 UNSYNCED = "SELECT set_config('synchronous_commit', 'off', true)"
 #: How often a waiter announces that it waits, and for how long, in seconds.
 ANNOUNCE_INTERVAL, ANNOUNCED = 1.0, 1.5
-
-_TUPLES = pq.ExecStatus.TUPLES_OK
 
 
 class PostgreSQLSession(ServerSession[ServerError]):
@@ -69,14 +68,13 @@ class PostgreSQLSession(ServerSession[ServerError]):
         self.options = options
         self._announced_at = 0.0
         self._on_used = on_used
-        self._rows = self.statements.transformer
 
     def store_alone(self, push: Push) -> bool:
         """Store a job without options in the database, which takes a fifth less than otherwise."""
         options = push.delay > 0 or push.at or push.expires or push.unique or push.gate
         if options or push.queue not in self.known_queues:
             return False
-        self.read(Query(INSERT_TELLING, (push.id, push.queue, push.body, push.queue)))
+        self.read(Query(INSERT_TELLING, (push.id, push.queue, push.queue, push.body)))
         return True
 
     def announce(self) -> bool:
@@ -142,9 +140,9 @@ class PostgreSQLSession(ServerSession[ServerError]):
 
     def _read(self, result: pq.abc.PGresult) -> QueryResult:
         rows: Sequence[Row] = ()
-        if result.status == _TUPLES and result.ntuples:
-            self._rows.set_pgresult(result)
-            rows = self._rows.load_rows(0, result.ntuples, tuple)
+        if result.ntuples:
+            self.statements.transformer.set_pgresult(result)
+            rows = self.statements.transformer.load_rows(0, result.ntuples, tuple)
         return QueryResult(rows, result.command_tuples or 0)
 
 

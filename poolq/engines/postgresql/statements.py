@@ -8,7 +8,7 @@ combination of types, and for each `Expression` that replaces an argument.
 import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from itertools import count, groupby
+from itertools import chain, count, groupby
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -78,7 +78,9 @@ class Statements:
     def _bind_one(self, template: str, args: Sequence[object]) -> Bound:
         sql = ""
         if Expression in map(type, args):
-            exprs, args = map(_sql_of, args), _args_of(args)
+            exprs = map(_sql_of, args)
+            given = (one.args if isinstance(one, Expression) else (one,) for one in args)
+            args = [*chain.from_iterable(given)]
             template = sql = _MARK.sub(lambda _: next(exprs), self.texts[template])
         return self._bound((template,), sql or self.texts[template], args)
 
@@ -103,7 +105,7 @@ class Statements:
         if all(_is_constant(one) or Expression not in map(type, one) for one in columns):
             return [self._bind_columns(start, marks, columns)]
         by_shape = groupby(rows, lambda row: tuple(map(_sql_of, row)))
-        shapes = [_columns_of(list(some)) for _, some in by_shape]
+        shapes = (_columns_of(list(some)) for _, some in by_shape)
         return [self._bind_columns(start, marks, one) for one in shapes]
 
     def _bind_columns(self, start: str, marks: str, columns: Columns) -> Bound:
@@ -158,7 +160,3 @@ def _values_of(columns: Columns) -> Iterator[Sequence[object]]:
             yield from _columns_of([one.args for one in column])  # type: ignore[attr-defined]  # all are expressions
         else:
             yield column
-
-
-def _args_of(row: Sequence[object]) -> list[object]:
-    return [arg for one in row for arg in (one.args if isinstance(one, Expression) else (one,))]

@@ -116,7 +116,7 @@ class SQLEngine(Engine):
                 f"{connection.label} is one of {connection.server}, and poolq's engine is"
                 f" {self.redacted_url}: use poolq.after_commit, or an engine in your database"
             )
-        user_sql = self.user_sql if notify else self.user_sql._replace(tell="")
+        user_sql = self.user_sql if notify else self.user_sql._replace(telling="")
         made = UserTransaction(connection, user_sql, self._user_texts, self._check_database)
         return made.store
 

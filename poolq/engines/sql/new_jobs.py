@@ -104,8 +104,8 @@ def _insert(
     ]
     sql = INSERT_UNIQUE if keys else INSERT_PLAIN
     rows: list[Row] = [
-        (one.id, place, now, one.queue, one.body, unique.stored)
-        if (unique := one.unique)
+        (one.id, place, now, one.queue, one.body, one.unique.stored)
+        if one.unique
         else (one.id, place, now, one.queue, one.body)
         for one in pushes
         if not (one.delay or one.at or one.expires or one.gate)

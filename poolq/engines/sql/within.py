@@ -35,14 +35,15 @@ _TIMED = f"(?, {_PLACE}, {_DUE}, ?, {{no_bytes}}, ?, {_DUE} + ?)"
 class UserSQL(NamedTuple):
     """How statements are written for connections of the application. `server`: see
     `UserConnection`. `clock`: returns the time if `{user_now}` is an argument. `text`: encodes text
-    for columns of text. `tell`: a query that tells waiters of jobs in a queue, after the commit.
-    `grant`: returns the end of a text about an error that this connection met for lack of a right.
+    for columns of text. `telling`: a value of no bytes that tells waiters of jobs in a queue, its
+    argument, after the commit. `grant`: returns the end of a text about an error that this
+    connection met for lack of a right.
     """
 
     server: str
     clock: Callable[[], int] | None = None
     text: Callable[[str], object] = str
-    tell: str = ""
+    telling: str = ""
     grant: Callable[[Exception, RenderedSQL, UserConnection], str] = lambda *_: ""
 
 
@@ -145,22 +146,25 @@ class UserTransaction:
             raise
 
     def _insert(self, row: str, queue: str, pushes: Sequence[Push], now: tuple[int, ...]) -> None:
-        tell = self._user_sql.tell
+        telling = self._user_sql.telling
         while pushes:
             some = first_chunk(pushes, MAX_ROWS, MAX_BYTES) if len(pushes) > 1 else pushes
             pushes = pushes[len(some) :]
-            args = [value for push in some for value in self._values(row, push, now)]
-            if tell:
-                args.append(queue)
-            self._connection.execute(self._texts()[_insert(row, len(some), tell)], args)
+            args, told = list[object](), (queue,) if telling else ()
+            for push in some:
+                args += self._values(row, push, now, told)
+                told = ()
+            self._connection.execute(self._texts()[_insert(row, len(some), telling)], args)
 
-    def _values(self, row: str, push: Push, now: tuple[int, ...]) -> Sequence[object]:
+    def _values(
+        self, row: str, push: Push, now: tuple[int, ...], told: tuple[str, ...]
+    ) -> Sequence[object]:
         """Return the arguments of a row."""
         queue = self._user_sql.text(push.queue)
         if row is _PLAIN:
-            return push.id, *now, queue, push.body
+            return push.id, *now, queue, *told, push.body
         due = push.at, *now, max(0, push.delay)
-        return push.id, *due, *now, *due, queue, push.body, *due, push.expires or None
+        return push.id, *due, *now, *due, queue, *told, push.body, *due, push.expires or None
 
 
 def _form(push: Push) -> tuple[str, str]:
@@ -178,11 +182,11 @@ def _by_form(pushes: Sequence[Push]) -> Iterator[tuple[tuple[str, str], Sequence
 
 
 @lru_cache(2 * MAX_ROWS)
-def _insert(row: str, count: int, tell: str) -> str:
-    """Return an INSERT. PostgreSQL runs `tell` once, and drops what equals a notification of the
-    transaction."""
-    rows = ", ".join([row] * count)
+def _insert(row: str, count: int, telling: str) -> str:
+    """Return an INSERT whose first row has the value `telling`. PostgreSQL drops what equals a
+    notification of the transaction."""
+    first = row.replace("{no_bytes}", telling) if telling else row
+    rows = ", ".join([first, *[row] * (count - 1)])
     return (
         f"INSERT INTO {{jobs}} (id, place, due_at, queue, history, body, expires_at) VALUES {rows}"
-        + (f" RETURNING ({tell})" if tell else "")
     )
