@@ -9,6 +9,7 @@ is in a line without a row.
 `since` is when `slot` was calculated. If `since` lies in the future, the clock has gone back, and
 `queue_discovery.VOID_SLOT` resets `slot` and `since`."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -44,7 +45,7 @@ OPEN_LINE = f"""INSERT INTO {{lines}} (place, queue, slot, name, span, most, dep
     most = CASE WHEN {{lines}}.deploy <= {{new:deploy}} THEN {{new:most}} ELSE {{lines}}.most END,
     deploy = {{greatest}}({{lines}}.deploy, {{new:deploy}}),
     since = {{greatest}}({{lines}}.since, {{new:since}})"""
-PARK_JOB = "UPDATE {jobs} SET place = ?, lasts = 0, rules = ?, deploy = ? WHERE id = ?"
+PARK_JOBS = "UPDATE {jobs} SET place = ?, lasts = 0, rules = ?, deploy = ? WHERE id {in_list}"
 OPEN_RELEASED_LINE = f"""INSERT INTO {{lines}} (place, queue, slot, name, span, most, deploy, since)
     VALUES (?, ?, ?, ?, ?, ?, {NO_DEPLOY}, {{now}})
     {{on:place, queue}} slot = {{least}}({{lines}}.slot, {{new:slot}}), most = {{new:most}},
@@ -96,17 +97,16 @@ def put_in_lines(
         ]
         tx.later(BatchQuery(OPEN_RELEASED_LINE, released_lines))
     opened = {}
+    alike: dict[Park, list[str]] = defaultdict(list)
     for claim, park in parked:
         rule = park.rules[park.refused]
         opened[line_of(rule), claim.queue] = rule
+        alike[park].append(claim.id)
     for line, rule in sorted(opened.items()):
         open_line(tx, *line, rule, deploy)
-    if parked:
-        waits = [
-            (line_of(park.rules[park.refused]), encode_rules(park.rules), deploy, claim.id)
-            for claim, park in parked
-        ]
-        tx.later(BatchQuery(PARK_JOB, waits))
+    for park, ids in alike.items():
+        place, rules = line_of(park.rules[park.refused]), encode_rules(park.rules)
+        tx.later(*(Query(PARK_JOBS, (place, rules, deploy, some)) for some in in_chunks(ids)))
     if released:
         dues = [(released_by(one.rule), one.until, *one.state, claim.id) for claim, one in released]
         tx.later(BatchQuery(RELEASE_UNTIL, dues))
