@@ -53,10 +53,13 @@ class _Choice(TypedDict, total=False):
 _chosen: _Choice = {}
 
 
+def _load() -> config.Config:
+    return _chosen.get("load", config.load_in_application)()
+
+
 def settings() -> config.Config:
     """Return what this process dispatches by. Opens no engine. Raises ConfigError."""
-    load = _chosen.get("load", config.load_in_application)
-    return _chosen.get("settings") or _chosen.setdefault("settings", load())
+    return _chosen.get("settings") or _chosen.setdefault("settings", _load())
 
 
 def _producer() -> _Producer:

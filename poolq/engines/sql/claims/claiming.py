@@ -176,7 +176,7 @@ class StepContext(msgspec.Struct):
         self, queue: str, is_delayed_due: bool, from_heads: bool = False
     ) -> list[ClaimRange]:
         """Return the ranges from which a claim of the queue's jobs reads."""
-        back = self.cursors.of(queue, RETURNED)
+        back = self.cursors.keeps and self.cursors.of(queue, RETURNED)
         places = [QUEUED, *([DELAYED] if is_delayed_due else []), *([RETURNED] if back else [])]
         return [
             ClaimRange(queue, place, None if from_heads else self.cursors.of(queue, place))

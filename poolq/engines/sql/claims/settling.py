@@ -118,7 +118,7 @@ def may_return_jobs(settlements: Iterable[Settlement]) -> bool:
 
 def may_return_to_heads(settlements: Iterable[Settlement]) -> bool:
     """Return whether a settlement returns a job to its queue, where claims may have passed it."""
-    return any(
+    return may_return_jobs(settlements) and any(
         isinstance(one, (GiveBack, ReleaseUntil)) or (isinstance(one, Release) and one.delay <= 0)
         for _, one in settlements
     )

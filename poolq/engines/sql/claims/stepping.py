@@ -311,6 +311,8 @@ def _claim_in_turn(
         # claimed, the loop below serves this queue again.
         if ctx.claimed or (served and not ctx.settlements):
             seen.add(first)
+    if not (looks or ctx.remaining):
+        return
     again = [first] if states and (ctx.looks or states[first].is_due) else []
     while True:
         if looks:
