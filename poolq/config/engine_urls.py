@@ -45,6 +45,9 @@ RELATIVES = {"cockroachdb": "CockroachDB", "yugabytedb": "YugabyteDB"}
 #: _NAME: names of options in a part of a query that ends at & or #. _SECRET: names of secrets.
 _NAME = re.compile(r"(?:^|[?;])([^?;=]*)=")
 _SECRET = re.compile("pass|pwd|secret|token|auth|scram", re.IGNORECASE)
+_SCHEME = re.compile(r"[A-Za-z0-9+.-]*")
+_SPACE = re.compile(r"\s")
+_EXAMPLE = "postgresql://user:password@host/database"
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^:\[\]\s]*)(?::(.*))?")
 
 
@@ -57,6 +60,8 @@ def normalise(text: str, folder: Path, database_url: str | None = None) -> str:
             raise ValueError("'database' needs DATABASE_URL, which is unset; set it, or give a URL")
         url = database_url.strip()
     url = SHORTHANDS.get(url, url)
+    if "=" in url and "://" not in url:
+        raise ValueError(f"{redact(url)!r} is not a URL; write {_EXAMPLE}")
     if any(ch.isspace() or not ch.isprintable() for ch in url):
         raise ValueError(f"{redact(url)!r} has a space or control character in it; write %20")
     scheme, colon, rest = url.partition("://")
@@ -72,7 +77,7 @@ def normalise(text: str, folder: Path, database_url: str | None = None) -> str:
         if "/" not in location or location.endswith("/"):
             raise ValueError(f"{redact(url)!r} names no socket; write unix:///run/redis.sock")
     else:
-        _check_server(known, location, url)
+        _check_server(known, location, query, url)
     return f"{known}://{location}{mark}{query}"
 
 
@@ -128,11 +133,13 @@ def _file(location: str, folder: Path, url: str) -> str:
     return quote(str(folder / name))
 
 
-def _check_server(known: str, location: str, url: str) -> None:
+def _check_server(known: str, location: str, query: str, url: str) -> None:
     shown = repr(redact(url))
     authority, _, path = location.partition("/")
-    if "#" in location or "@" in path:
-        raise ValueError(f"{shown} is not a URL; write / @ # : in a password as %2F %40 %23 %3A")
+    if "#" in location or "@" in path or "@" in query.partition("=")[0]:
+        raise ValueError(
+            f"{shown} is not a URL; write / ? @ # : in a password as %2F %3F %40 %23 %3A"
+        )
     hosts = authority.rpartition("@")[2].split(",")
     for host in hosts:
         match = _HOST.fullmatch(host)
@@ -160,13 +167,15 @@ def _port(given: str) -> bool:
 
 def redact(url: str) -> str:
     """Return the URL with *** for its password. If the URL is malformed, more may be hidden."""
-    if "://" not in url:
+    scheme, colon, rest = url.partition("://")
+    if not colon and "=" not in url:
         return f"***@{url.rpartition('@')[2]}" if "@" in url else url
-    scheme, _, rest = url.partition("://")
+    if not (colon and _SCHEME.fullmatch(scheme)):
+        return "***"  # host=… password=…, as libpq and ODBC take it
     end = re.search(r"[/?#]", rest)
     authority, tail = (rest[: end.start()], rest[end.start() :]) if end else (rest, "")
-    if authority and "@" in tail:
-        return f"{scheme}://***"  # a password with an unquoted / ? or # may end anywhere
+    if (authority and "@" in tail) or ("=" in rest and _SPACE.search(rest)):
+        return f"{scheme}://***"  # a password with an unquoted / ? # or space may end anywhere
     user, at, hosts = authority.rpartition("@")
     if at:
         name, colon, secret = user.partition(":")
@@ -187,6 +196,8 @@ def _shown_options(part: str) -> str:
 
 def _shown_host(host: str) -> str:
     name, colon, port = host.rpartition(":")
+    if "=" in host:
+        return "***"
     if not colon or port.isdecimal() or host.endswith("]"):
         return host
     return f"{name}:***"  # user:password without @host

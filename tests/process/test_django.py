@@ -448,28 +448,44 @@ def test_a_task_that_runs_within_a_transaction_closes_no_connection(
     assert ["add", 1, 0] in project.notes
 
 
+PLAIN = """
+import poolq
+
+@poolq.job
+def plain():
+    pass
+"""
 AWAY = """
+from contextlib import suppress
 from django.db import connection, transaction
+from store import tasks
 from store.tasks import add
 import poolq
 connection.cursor().execute("CREATE TABLE one (id integer)")
 try:
     with transaction.atomic():
         connection.cursor().execute("INSERT INTO one VALUES (1)")
-        result = add.enqueue(1)
+        ids = [add.enqueue(1).id]
+        with poolq.after_commit("default"):
+            ids.append(tasks.plain.dispatch())
+        with transaction.atomic():
+            ids.append(add.enqueue(2).id)
+        with suppress(ZeroDivisionError), transaction.atomic():
+            add.enqueue(3)  # is never stored, so that it is not named either
+            1 / 0
 except poolq.EngineUnavailable as error:
     told = [list(error.ids), error.maybe_stored]
 rows = connection.cursor().execute("SELECT COUNT(*) FROM one").fetchone()
-print(json.dumps([told, [[result.id], False], rows]))
+print(json.dumps([told, [ids, False], rows]))
 """
 
 
 @newest
-def test_an_engine_that_is_away_at_the_commit_is_said_behind_it(
+def test_an_engine_that_is_away_at_the_commit_is_said_behind_it_and_all_tasks_are_named(
     make_django: MakeDjango, version: str
 ) -> None:
     engine = 'POOLQ = {"engine": "redis://127.0.0.1:1", "dispatch_timeout": 0}\n'
-    told, expected, (rows,) = make_django(version, TASKS, QUEUES + engine).python_code(AWAY)
+    told, expected, (rows,) = make_django(version, TASKS + PLAIN, QUEUES + engine).python_code(AWAY)
     assert (told, rows) == (expected, 1)
 
 

@@ -44,7 +44,8 @@ def of_options(alias: str, options: Mapping[str, object]) -> Iterator[Error]:
     using = options.get("using", "default")
     if using not in connections.settings:
         hint = f"the aliases are {', '.join(connections.settings)}"
-        yield Error(f'{what}["using"] is {using!r}, no database', hint=hint, id="poolq.E004")
+        shown = repr(redact(using)) if isinstance(using, str) else using
+        yield Error(f'{what}["using"] is {shown}, no database', hint=hint, id="poolq.E004")
 
 
 def require_options(alias: str, options: Mapping[str, object]) -> None:

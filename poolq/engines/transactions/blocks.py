@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from poolq.config.engine_urls import redact
 from poolq.engines.transactions.recognizing import connection_of, keeper_of
 from poolq.errors import TransactionError
 from poolq.jobs.block import Block
@@ -71,4 +72,5 @@ class after_commit(Block):  # noqa: N801  # as `within`
 
 
 def _shown(given: object) -> str:
-    return repr(given) if isinstance(given, str) else type(given).__name__
+    """Return how errors name what was given: an alias, or by mistake a URL with a password."""
+    return repr(redact(given)) if isinstance(given, str) else type(given).__name__

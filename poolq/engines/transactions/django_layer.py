@@ -7,6 +7,7 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from poolq.common.names import suggestion
+from poolq.config.engine_urls import redact
 from poolq.engines.transactions.committed import store_committed
 from poolq.engines.transactions.connection import UserConnection, with_percent
 from poolq.errors import TransactionError
@@ -61,7 +62,7 @@ def connection_of(given: Any) -> Any:
     if alias not in connections:
         known = list(connections)
         hint = suggestion(alias, known, f"the aliases are {', '.join(known)}")
-        raise TransactionError(f"Django has no database {alias!r}; {hint}")
+        raise TransactionError(f"Django has no database {redact(alias)!r}; {hint}")
     return connections[alias]
 
 
