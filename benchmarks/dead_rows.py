@@ -103,14 +103,16 @@ def hold(
     feed: Callable[[Crew, Feeder, float], None],
     what: str = "fill",
     settle: float = SETTLE,
+    warm: float = WARM,
 ) -> Held:
     """Have it work while a snapshot is held for so long. `feed` feeds for some seconds. `settle`:
-    how long to wait at the end for jobs that are retried."""
+    how long to wait at the end for jobs that are retried. `warm`: how long it works before the
+    first minute."""
     place = _postgresql(bench)
     place.clean()
     with feeder(bench, one, FAILING, what) as producer, bench.crew(one) as crew:
         meter = Meter(place, crew)
-        feed(crew, producer, WARM)
+        feed(crew, producer, warm)
         marks = [meter.read()]
         feed(crew, producer, minute)
         marks.append(meter.read())
@@ -178,7 +180,8 @@ def grown(bench: Bench, one: Contender, seconds: float) -> dict[str, float]:
 
 def held_short(bench: Bench, one: Contender, seconds: float) -> dict[str, float]:
     settle = as_busy(SETTLE)
-    held = hold(bench, one, seconds, seconds / 4, at_rate(GENTLE), settle=settle)
+    warm = WARM / 5  # nobody compares rates
+    held = hold(bench, one, seconds, seconds / 4, at_rate(GENTLE), settle=settle, warm=warm)
     return {
         "before": held.before.rows,
         "last": held.last.rows,

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
 
+import psycopg
 import pytest
 import redis
 from pymysql.cursors import Cursor
@@ -64,7 +65,7 @@ def engine(request: pytest.FixtureRequest, engine_url: str, opened: OpenEngine) 
     the tables takes longer than most tests."""
     kind = engine_url.partition(":")[0]
     name = {"mysql": "emptied", "postgresql": "emptied_postgresql"}.get(kind, "namespace")
-    return opened(engine_url, request.getfixturevalue(name), migrate=True)
+    return opened(engine_url, request.getfixturevalue(name))
 
 
 @pytest.fixture
@@ -127,27 +128,42 @@ def reused() -> str:
     return f"t{secrets.token_hex(6)}"
 
 
-@pytest.fixture
-def emptied(mariadb_server: MariaDB, reused: str) -> str:
-    """Empty the namespace, and those whose names begin with its name."""
+@pytest.fixture(scope="session")
+def mariadb_tables(mariadb_server: MariaDB, reused: str) -> Iterator[Cursor]:
+    """Those of the reused namespace, made, and a cursor that empties them: a new connection for
+    each test would take longer than that."""
+    open_engine(mariadb_server.plain_url, reused, migrate=True).close()
     with mariadb_server.connect() as connection, connection.cursor() as cursor:
-        cursor.execute("SHOW TABLES LIKE %s", (f"{reused}%",))
-        for (table,) in cursor.fetchall():
-            if not table.endswith("_schema"):
-                cursor.execute(f"DELETE FROM `{table}`")
+        yield cursor
+
+
+@pytest.fixture
+def emptied(mariadb_tables: Cursor, reused: str) -> str:
+    """Empty the namespace, and those whose names begin with its name."""
+    mariadb_tables.execute("SHOW TABLES LIKE %s", (f"{reused}%",))
+    for (table,) in mariadb_tables.fetchall():
+        if not table.endswith("_schema"):
+            mariadb_tables.execute(f"DELETE FROM `{table}`")
     return reused
 
 
-@pytest.fixture
-def emptied_postgresql(postgresql_server: PostgreSQL, reused: str) -> str:
-    """Empty the namespace, and those whose names begin with its name."""
+@pytest.fixture(scope="session")
+def postgresql_tables(postgresql_server: PostgreSQL, reused: str) -> Iterator[psycopg.Connection]:
+    """As `mariadb_tables`: a new connection takes 4 ms of the server's time, and plans anew."""
+    open_engine(postgresql_server.url, reused, migrate=True).close()
     with postgresql_server.connect() as connection:
-        found = connection.execute(
-            "SELECT tablename FROM pg_tables WHERE starts_with(tablename, %s)", (reused,)
-        )
-        for (table,) in found.fetchall():
-            if not table.endswith("_schema"):
-                connection.execute(f'DELETE FROM "{table}"')  # type: ignore[arg-type]
+        yield connection
+
+
+@pytest.fixture
+def emptied_postgresql(postgresql_tables: psycopg.Connection, reused: str) -> str:
+    """Empty the namespace, and those whose names begin with its name."""
+    found = postgresql_tables.execute(
+        "SELECT tablename FROM pg_tables WHERE starts_with(tablename, %s)", (reused,)
+    )
+    for (table,) in found.fetchall():
+        if not table.endswith("_schema"):
+            postgresql_tables.execute(f'DELETE FROM "{table}"')  # type: ignore[arg-type]
     return reused
 
 

@@ -35,8 +35,8 @@ def make_django(
     with ExitStack() as stack:
 
         def make(version: str, tasks: str, settings: str = "") -> DjangoProject:
-            folder, python = tmp_path / "project", environments.bin(BY_VERSION[version]) / "python"
-            return DjangoProject(stack, folder, python, tasks, settings)
+            folder, base = tmp_path / "project", BY_VERSION[version]
+            return DjangoProject(stack, folder, environments, base, tasks, settings)
 
         yield make
 

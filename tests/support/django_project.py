@@ -1,9 +1,11 @@
-"""A project of Django, as `django-admin startproject` makes it, in an environment of its own."""
+"""A project of Django, as `django-admin startproject` has made it once for the run, in an
+environment of its own."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any
 
 from poolq.engines.base import Engine
 from tests.contract.helpers import open_engine
-from tests.support.fresh import finished, run
+from tests.support.fresh import Environments, finished, run
 from tests.support.server import bound_to_us
 from tests.support.wait import until
 
@@ -37,17 +39,22 @@ import django, json; django.setup()
 
 
 class DjangoProject:
-    """`python`: that of its environment. `settings` are added to those that Django makes."""
+    """On Django's version for `base`. `settings` are added to those that Django makes."""
 
     def __init__(
-        self, stack: ExitStack, folder: Path, python: Path, tasks: str, settings: str = ""
+        self,
+        stack: ExitStack,
+        folder: Path,
+        environments: Environments,
+        base: Path,
+        tasks: str,
+        settings: str = "",
     ) -> None:
         self.folder = folder
-        self.python = python
+        self.python = environments.bin(base) / "python"
         self.notes_file = folder / "notes"
         self._stack = stack
-        folder.mkdir(parents=True)
-        run(python, "-m", "django", "startproject", "shop", folder, cwd=folder)
+        shutil.copytree(environments.django(base), folder)
         with (folder / "shop" / "settings.py").open("a") as file:
             file.write(SETTINGS + settings)
         (folder / "store").mkdir()

@@ -37,7 +37,7 @@ INTERPRETER = ("PYTHON", "LD_", "LC_", "LANG", "TZ", "FAKETIME")
 #: What commands and pools load when they need it, and all of their engines.
 PRELOADED = [
     __name__, *(f"poolq.cli.{name}" for name in COMMAND_MODULES.values()),
-    *(f"poolq.engines.{name}.engine" for name in ("redis", "mysql", "sqlite")),
+    *(f"poolq.engines.{name}.engine" for name in ("redis", "mysql", "postgresql", "sqlite")),
     "poolq.cli.pools.early", "poolq.master.master", "poolq.log.sink", "poolq.dashboard.dashboard",
     "poolq.dashboard.loop", "poolq.dashboard.foreground", "poolq.dashboard.print_once",
     "poolq.dashboard.exit_summary", "poolq.cli.tables",

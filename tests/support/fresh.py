@@ -67,6 +67,11 @@ class Environments:
         name, dist = python.parents[1].name.strip("."), self.dist
         return self._once(name, lambda folder: _install(dist, folder, python)) / "bin"
 
+    def django(self, python: Path) -> Path:
+        """The project that the Django of this Python makes, to be copied."""
+        there = self.bin(python) / "python"
+        return self._once(f"django-{there.parents[1].name}", lambda folder: _start(there, folder))
+
     def _once(self, name: str, make: Callable[[Path], None]) -> Path:
         folder, made = self._folder / name, self._folder / f"{name}.made"
         with (self._folder / f"{name}.lock").open("w") as lock:
@@ -80,6 +85,11 @@ class Environments:
 
 def _build(folder: Path) -> None:
     run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, cwd=ROOT)
+
+
+def _start(python: Path, folder: Path) -> None:
+    folder.mkdir()
+    run(python, "-m", "django", "startproject", "shop", folder, cwd=folder)
 
 
 def _install(dist: Path, folder: Path, python: Path) -> None:

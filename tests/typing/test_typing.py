@@ -18,6 +18,15 @@ GOOD, PLAIN, BAD = HERE / "good.py", HERE / "plain.py", HERE / "bad.py"
 
 Lines = dict[int, str]
 
+pytestmark = pytest.mark.together
+
+
+@pytest.fixture(scope="module")
+def strict(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What mypy keeps of the modules that it has checked strictly: poolq and its packages, which
+    take longer than the samples."""
+    return tmp_path_factory.mktemp("strict")
+
 
 def mypy(sample: Path, cache: Path, *options: str) -> Lines:
     """The lines with an error, and what mypy says of them."""
@@ -62,10 +71,10 @@ def marked(sample: Path) -> set[int]:
 
 
 @pytest.mark.timeout(180)
-def test_mypy(tmp_path: Path) -> None:
-    assert mypy(GOOD, tmp_path, "--strict") == {}
+def test_mypy(tmp_path: Path, strict: Path) -> None:
+    assert mypy(GOOD, strict, "--strict") == {}
     assert mypy(PLAIN, tmp_path, "--check-untyped-defs") == {}
-    assert set(mypy(BAD, tmp_path, "--strict")) == marked(BAD)
+    assert set(mypy(BAD, strict, "--strict")) == marked(BAD)
 
 
 @pytest.mark.timeout(180)
@@ -77,11 +86,11 @@ def test_pyright(tmp_path: Path) -> None:
 
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("name", ["flask", "fastapi"])
-def test_the_examples(tmp_path: Path, name: str) -> None:
+def test_the_examples(tmp_path: Path, strict: Path, name: str) -> None:
     folder = tmp_path / name
     shutil.copytree(ROOT / "examples" / name, folder)
     files = [file.name for file in folder.glob("*.py")]
-    checked = ["-m", "mypy", "--strict", "--config-file=", f"--cache-dir={tmp_path}", *files]
+    checked = ["-m", "mypy", "--strict", "--config-file=", f"--cache-dir={strict}", *files]
     env = {**os.environ, "MYPYPATH": str(ROOT)}
     command = [sys.executable, *checked]
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
