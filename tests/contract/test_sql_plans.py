@@ -298,6 +298,7 @@ def test_postgresql_uses_its_indexes_and_sorts_nothing(planned: Explained) -> No
     ops |= {"returned": RETURNED, "returned behind": RETURNED_BEHIND}
     ops["last answer"] = Query(stepping.LAST_ANSWER, ("w1", 1))
     ops["next answer"] = Query(stepping.REPLACE_ANSWER, (1, b"", "", "w1", 1))
+    ops["queues that have rows"] = Query(queue_discovery.NAMED_QUEUES, ("q",))
     ops["an answer to delete"] = Query(recovery.DELETE_ANSWER, ("w1", "w1"))
     with_answers = recovery.WORKER_CLAIMS.replace(
         stepping.CLAIMS_OF_WORKER, stepping.CLAIMS_OF_ANSWER

@@ -125,6 +125,26 @@ def test_a_look_that_takes_long_once_stops_looks_for_half_a_minute(
     assert process.looks["head"][1] - stalled <= 2 / SHARE * cursors.MAX_DEBT + 1
 
 
+def test_many_sweeps_are_made_at_once_but_few_if_each_takes_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    process = Process(monkeypatch, 0.0, 0.0)
+    sweeps = process.cursors.sweeps
+
+    def sweep(took: float) -> bool:
+        if may := sweeps.has_time():
+            with sweeps.look():
+                process.now += took
+        return may
+
+    assert all(sweep(0.01) for _ in range(400))
+    made = 0
+    while process.now < 1000 + 12 * MINUTES:
+        made += sweep(4.0)
+        process.now += 1
+    assert 1 <= made <= 4
+
+
 def test_looks_that_fail_take_a_small_share_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Meanwhile, queues that are new to the process are read from some seconds ago."""
     process = Process(monkeypatch, 5.0, 0.0)

@@ -40,10 +40,9 @@ Position = tuple[int, str]
 LAG = 50_000
 #: The longest transaction of poolq's own, in microseconds.
 NEAR = 10_000_000
-#: For how many seconds looks may be made at once, after none was made for a while; also sweeps,
-#: which are many if many queues have become idle. After a slow look, at most MAX_DEBT seconds must
-#: be saved: the server may have stalled. If the look before it took longer, looks are that slow,
-#: and as much as that must be saved.
+#: For how many seconds looks, or sweeps, may be made at once, after none was made for a while.
+#: After a slow look, at most MAX_DEBT seconds must be saved: the server may have stalled. If the
+#: look before it took longer, looks are that slow, and as much as that must be saved.
 MAX_CREDIT, SWEEP_CREDIT, MAX_DEBT = 0.1, 5.0, 0.3
 
 
@@ -84,8 +83,7 @@ class Budget:
 class ScanCursors:
     """See the module's head. `keeps`: whether claims always begin after a position. `heads`,
     `near`, `queues`, `sweeps`: the budgets of looks from heads, of near looks, of looks over all
-    queues, and of sweeps. `share`: what the first and the third may take together; 0 if they may
-    take any time."""
+    queues, of sweeps. `share`: what `heads` and `queues` may take together; 0 for any time."""
 
     def __init__(self, fresh: float, share: float = 0.0) -> None:
         self._fresh = fresh

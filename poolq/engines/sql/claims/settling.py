@@ -137,9 +137,9 @@ def settle(
     now: int,
     deploy: int,
 ) -> tuple[list[str], list[str]]:
-    """Apply settlements. Returns the ids of the stale ones, and of these jobs those that the worker
-    still holds. `found`: the answers to `held_queries`. `now`: the server's time. `deploy`: the
-    deploy of the worker's code."""
+    """Apply settlements. Returns the ids of the stale ones, and of these jobs that are still held.
+    `found`: the answers to `held_queries`. `now`: the server's time. `deploy`: that of the worker's
+    code."""
     batch, ours = SettlementBatch(worker, now, deploy), held_claims(found)
     late = _add_held(batch, settlements, ours)
     if late:

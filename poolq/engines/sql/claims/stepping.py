@@ -23,9 +23,10 @@ from poolq.engines.sql.location import cancelled_at, claimed_by
 
 from poolq.engines.sql.queues.queue_discovery import (  # isort: skip
     MAX_LOOKED, STATE_AND_NEXT, FloorsByQueue, QueueState, known_queues, load_states, look,
-    queues_with_lines, read_states, state_query, void_slots,
+    read_states, state_query, void_slots,
 )  # fmt: skip
 from poolq.engines.sql.claims.settling import held_queries, may_return_jobs, settle
+from poolq.engines.sql.queues.skip_scan import LINES, scan
 from poolq.engines.sql.queues.wakeups import arm
 from poolq.engines.sql.session import Answers, Query, QueryResult, Row, Transaction
 from poolq.errors import EngineError, Fenced
@@ -40,8 +41,7 @@ ADD_ANSWER = "INSERT INTO {answers} (worker, request, stale, held) VALUES (?, ?,
 REPLACE_ANSWER = """UPDATE {answers} SET request = ?, stale = ?, held = ?
     WHERE worker = ? AND request = ?"""
 CLAIMS_OF_WORKER = "FROM {jobs} WHERE place IN (?, ?)"
-#: The same where answers have rows. The index by place has an entry for each job that the worker
-#: has ever claimed.
+#: The same by the answer's row. The index by place keeps an entry for each job ever claimed.
 CLAIMS_OF_ANSWER = """FROM (VALUES (?, ?)) p (claimed, cancelled), LATERAL (SELECT held
         FROM {answers} WHERE worker = substr(claimed, 3) ORDER BY request DESC LIMIT 1) a, {jobs}
     WHERE id = ANY(string_to_array(held, ' ')) AND place || '' IN (claimed, cancelled)"""
@@ -106,9 +106,8 @@ def step(tx: Transaction, ctx: StepContext) -> Step:
 
 
 def _last_answer(tx: Transaction, ctx: StepContext, found: QueryResult) -> Row:
-    """Return the number of the worker's last request (-1: none), the stale ids of the answer, and
-    those of the jobs that it held. `found`: the answers to the last two numbers that may be known.
-    """
+    """Return the number of the worker's last request (-1: none), and the answer's stale and held
+    ids. `found`: the answers to the last two numbers that may be known."""
     if not found.rows and ctx.request > 1:
         (found,) = tx.run(Query(LAST_ANSWER, (ctx.worker, -1)))
     return found.rows[0] if found.rows else (-1, b"", "")
@@ -117,14 +116,13 @@ def _last_answer(tx: Transaction, ctx: StepContext, found: QueryResult) -> Row:
 def _unsettled(ctx: StepContext, held: str) -> list[str]:
     """Return those of the ids in `held` that this step does not settle."""
     settled = {one.claim.id for one in ctx.settlements} if held else ()
-    return [id_ for id_ in held.split() if id_ not in settled]
+    return [one for one in held.split() if one not in settled]
 
 
 def _save_answer(
     tx: Transaction, ctx: StepContext, last: int, late: Sequence[str], held: Sequence[str]
 ) -> None:
-    """`last`: the number of the request before. `held`: the jobs that were held before the step's
-    claims."""
+    """`last`: the number of the request before. `held`: what is held beside the step's claims."""
     stale = " ".join(late).encode()
     if not tx.appends:
         tx.later(Query(SAVE_ANSWER, (ctx.request, stale, ctx.worker)))
@@ -206,9 +204,10 @@ def _claim_asking(tx: Transaction, ctx: StepContext) -> None:
     """Claim the head of a line whose limit was named by older code than the worker's."""
     queues = ctx.queues
     if queues is None:
-        queues = queues_with_lines(tx.run, ctx.skips)
-    if found := deploys.take_head(tx, queues, ctx.deploy):
-        claiming.claim_asking(tx, ctx, *found)
+        _, (found,) = scan(tx.run, (LINES,), ctx.skips)
+        queues = [name for name, _ in found.queues]
+    if head := deploys.take_head(tx, queues, ctx.deploy):
+        claiming.claim_asking(tx, ctx, *head)
 
 
 def _load(tx: Transaction, ctx: StepContext, queues: Sequence[str]) -> list[QueueState]:

@@ -62,7 +62,6 @@ NO_ROW = -1
 ROWLESS_STATE = f"SELECT q.queue, 0, {NO_ROW}, 0, {_STATE} FROM (SELECT ? AS queue) q"
 CLOCK_AND_PAUSED = f"""SELECT '', {{now}}, CASE WHEN {HAS_VOID_SLOT} THEN 1 ELSE 0 END
     UNION ALL SELECT p.queue, 0, 0 FROM {{queues}} p WHERE p.paused = 1"""
-
 NAMED_QUEUES = f"""SELECT queue FROM {{queues}} WHERE queue > ? AND paused + 0 = 0
     ORDER BY queue LIMIT {MAX_LOOKED}"""
 
@@ -215,17 +214,10 @@ def look(read: QueryRunner, skips: bool, after: str | bytes = "", enough: int = 
 
 
 def known_queues(read: QueryRunner, after: str | bytes = "") -> Look:
-    """Return queues that have rows, whether they have jobs or not, as a look that begins after this
-    name."""
+    """Return queues that have rows, even without jobs, as a look that begins after this name."""
     (found,) = read(Query(NAMED_QUEUES, (after,)))
     names = [to_text(queue) for (queue,) in found.rows]
     return Look(names, {}, {}, 0, names[-1] if len(names) == MAX_LOOKED else "")
-
-
-def queues_with_lines(read: QueryRunner, skips: bool) -> list[str]:
-    """Return the queues that have lines. Some may be paused."""
-    _, (found,) = scan(read, (LINES,), skips)
-    return [name for name, _ in found.queues]
 
 
 def queues_with_jobs(read: QueryRunner, skips: bool) -> list[set[str]]:
