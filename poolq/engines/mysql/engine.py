@@ -20,7 +20,6 @@ from poolq.engines.sql.queues.queue_discovery import (  # isort: skip
     FIRST_DELAYED, FIRST_GATE, FIRST_READY, FIRST_SLOT,
 )  # fmt: skip
 from poolq.engines.sql.queues.skip_scan import LINES, first_due, next_after
-from poolq.engines.sql.queues.wakeups import take_wakeup
 from poolq.engines.sql.servers import ServerEngine
 from poolq.engines.sql.session import Dialect, Query, RenderedSQL, TemplateToken
 from poolq.engines.sql.within import UserSQL
@@ -203,27 +202,11 @@ class MySQLEngine(ServerEngine[MySQLSession]):
                         return Admission(0)
         return super().admit(rules, held, ended)
 
-    def wait(self, queues: Queues, timeout: float) -> int:
-        end = time.monotonic() + timeout
-        while True:
-            began = time.monotonic()
-            session = self.session
-            found, later, clock = self._load_due_states(queues)
-            jobs, next_due = take_wakeup(session, found, later, self._woken)
-            if jobs:
-                return jobs
-            now = time.monotonic()
-            if now >= end:
-                return 0
-            took = now - began
-            pause = max(POLL_INTERVAL, POLL_COST_FACTOR * took)
-            rest = end - now
-            if next_due is not None:
-                rest = min(rest, max(0.001, (next_due - clock) / 1e6))
-            polls = int(min(rest, MAX_SERVER_WAIT) / (pause + took))
-            soon = polls < 2 or any(one.is_due for one in found)
-            if soon or not self._wait_in_server(queues, polls, pause):
-                time.sleep(min(pause, rest))
+    def _pause(self, queues: Queues, is_due: bool, rest: float, took: float) -> None:
+        pause = max(POLL_INTERVAL, POLL_COST_FACTOR * took)
+        polls = int(min(rest, MAX_SERVER_WAIT) / (pause + took))
+        if polls < 2 or is_due or not self._wait_in_server(queues, polls, pause):
+            time.sleep(min(pause, rest))
 
     def _wait_in_server(self, queues: Queues, polls: int, pause: float) -> bool:
         """Wait in the server. Returns False if the server has failed to do so, now or earlier."""

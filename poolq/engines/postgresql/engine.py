@@ -15,7 +15,6 @@ from poolq.engines.postgresql.session import ANNOUNCE_INTERVAL, TELLING, Postgre
 from poolq.engines.postgresql.wire import ServerError
 from poolq.engines.sql.job_counters import Folding
 from poolq.engines.sql.queues.queue_discovery import QueueState
-from poolq.engines.sql.queues.wakeups import take_wakeup
 from poolq.engines.sql.servers import ServerEngine
 from poolq.engines.sql.session import Query, RenderedSQL
 from poolq.engines.sql.waiting import POLL_INTERVAL, Watch
@@ -38,7 +37,7 @@ class PostgreSQLEngine(ServerEngine[PostgreSQLSession]):
         super().__init__(url, namespace, self.options.redacted_url, DIALECT, LOOK_SHARE)
         self._folding = Folding()
         self._qualified: RenderedSQL | None = None
-        self._watch = Watch(self._cursors)
+        self._watch = Watch(self._cursors, self._ahead)
         self.schema: PostgreSQLSchema = PostgreSQLSchema(
             self._open, self.texts, namespace, self.options
         )
@@ -61,25 +60,16 @@ class PostgreSQLEngine(ServerEngine[PostgreSQLSession]):
         return self._qualified
 
     def _load_due_states(self, queues: Queues) -> tuple[list[QueueState], int | None, int]:
-        return self._watch.load(self.session, queues, self._woken)
+        session, watch = self.session, self._watch
+        if session.announce():
+            watch.begin()
+        return watch.load(session, queues, self._woken)
 
-    def wait(self, queues: Queues, timeout: float) -> int:
-        watch, end = self._watch, time.monotonic() + timeout
-        while True:
-            session = self.session
-            if session.announce():
-                watch.begin()
-            found, later, clock = self._load_due_states(queues)
-            jobs, next_due = take_wakeup(session, found, later, self._woken, watch.ahead)
-            now = time.monotonic()
-            if jobs or now >= end:
-                return jobs
-            rest = min(end - now, watch.look_at - now, ANNOUNCE_INTERVAL)
-            if any(one.is_due for one in found):
-                rest = min(rest, POLL_INTERVAL)
-            if next_due is not None:
-                rest = min(rest, (next_due - clock) / 1e6)
-            watch.heard |= session.hear(max(0.001, rest))
+    def _pause(self, queues: Queues, is_due: bool, rest: float, took: float) -> None:  # noqa: ARG002  # it is woken
+        watch = self._watch
+        longest = POLL_INTERVAL if is_due else ANNOUNCE_INTERVAL
+        rest = min(rest, watch.look_at - time.monotonic(), longest)
+        watch.heard |= self.session.hear(max(0.001, rest))
 
     def wake(self, queues: Queues) -> None:
         """Put back what this waiter may have taken, if it is one."""

@@ -13,11 +13,15 @@ from itertools import islice
 from random import random
 from typing import Any, Generic, TypeVar
 
-from poolq.engines.base import Check
+from poolq.engines.base import Check, Queues
 from poolq.engines.connections import Connections, raised_by_handler, reentrancy_error
 from poolq.engines.sql.engine import SQLEngine
+from poolq.engines.sql.queues.wakeups import take_wakeup
 from poolq.engines.sql.schema import READ_VERSION, SQLSchema
-from poolq.engines.sql.session import Dialect, Query, QueryResult, RenderedSQL, Session, Transaction
+
+from poolq.engines.sql.session import (  # isort: skip
+    Answers, Dialect, Query, QueryResult, RenderedSQL, Session, Transaction,
+)  # fmt: skip
 from poolq.errors import EngineError, EngineUnavailable, SchemaError
 
 T = TypeVar("T")
@@ -199,7 +203,8 @@ class ServerSchema(SQLSchema, Generic[S]):
 
 
 class ServerEngine(SQLEngine, Generic[S]):
-    """See the module's head. `_lost_names`: the names of lost connections."""
+    """See the module's head. `_lost_names`: the names of lost connections. `_ahead`: see
+    `take_wakeup`."""
 
     schema: ServerSchema[S]
 
@@ -207,6 +212,7 @@ class ServerEngine(SQLEngine, Generic[S]):
         self, url: str, namespace: str, redacted_url: str, dialect: Dialect, share: float = 0.0
     ) -> None:
         super().__init__(url, namespace, redacted_url, dialect, CURSOR_LIFETIME, share)
+        self._ahead: dict[str, Answers] = {}
         self._lost_names: list[str] = []
         self._connections: Connections[S] = Connections(
             self._connect, lambda session: session.close(), self._alive
@@ -247,6 +253,25 @@ class ServerEngine(SQLEngine, Generic[S]):
     def _drop(self, session: ServerSession[Any]) -> None:
         self._lost_names.append(session.name)
         self._connections.drop()
+
+    def wait(self, queues: Queues, timeout: float) -> int:
+        end = time.monotonic() + timeout
+        while True:
+            began = time.monotonic()
+            found, later, clock = self._load_due_states(queues)
+            jobs, next_due = take_wakeup(self.session, found, later, self._woken, self._ahead)
+            now = time.monotonic()
+            if jobs or now >= end:
+                return jobs
+            rest = end - now
+            if next_due is not None:
+                rest = min(rest, max(0.001, (next_due - clock) / 1e6))
+            self._pause(queues, any(one.is_due for one in found), rest, now - began)
+
+    @abstractmethod
+    def _pause(self, queues: Queues, is_due: bool, rest: float, took: float) -> None:
+        """Wait for jobs for at most `rest` seconds. `is_due`: whether something is due whose
+        wake-up is taken. `took`: how many seconds the last look took."""
 
     @property
     def session(self) -> S:

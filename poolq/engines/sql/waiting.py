@@ -28,14 +28,14 @@ POLL_INTERVAL = 0.05
 class Watch:
     """`heard`: queues of which the waiter was told, or in which something is due. `known`: queues
     that it has seen, and when something comes due there (0: unknown). `look_at`: when it looks over
-    all queues, by the monotonic clock. `ahead`: see `take_wakeup`. `_clock`: by how many
+    all queues, by the monotonic clock. `_ahead`: see `take_wakeup`. `_clock`: by how many
     microseconds the server's clock is ahead."""
 
-    def __init__(self, cursors: ScanCursors) -> None:
+    def __init__(self, cursors: ScanCursors, ahead: dict[str, Answers]) -> None:
         self.heard: set[str] = set()
         self.known: dict[str, int] = {}
         self.look_at = 0.0
-        self.ahead: dict[str, Answers] = {}
+        self._ahead = ahead
         self._cursors = cursors
         self._queues: Queues = None
         self._is_new = False
@@ -92,7 +92,7 @@ class Watch:
     ) -> QueryRunner:
         """Return a session's `read` that, if there is a single queue, and the waiter was told of
         it, also reads what is needed to take its wake-up."""
-        self.ahead = {}
+        self._ahead.clear()
         if len(names) != 1 or names != self.heard:
             return session.read
         (name,) = names
@@ -101,7 +101,7 @@ class Watch:
 
         def read(*queries: Query) -> list[QueryResult]:
             *found, answer = session.read(*queries, more)
-            self.ahead = {name: [answer]}
+            self._ahead[name] = [answer]
             return found
 
         return read
