@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import closing
 from pathlib import Path
 
@@ -12,7 +13,14 @@ from poolq.engines.base import Push
 from poolq.engines.postgresql import PostgreSQLEngine
 from poolq.engines.sql.session import Query
 from poolq.engines.transactions.drivers import PsycopgDriver
-from poolq.errors import EngineRefused, EngineUnavailable, PoolqError, SchemaError, TransactionError
+from poolq.errors import (
+    ConfigError,
+    EngineRefused,
+    EngineUnavailable,
+    PoolqError,
+    SchemaError,
+    TransactionError,
+)
 from tests.conftest import OwnPostgreSQL
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import new_id, push
@@ -51,6 +59,37 @@ def test_without_a_schema_in_the_url_the_error_names_that_of_the_role(
         with pytest.raises(SchemaError, match=r"no poolq tables in schema 'public': run 'poolq db"):
             push(engine, "a")
         assert f'CREATE TABLE IF NOT EXISTS "{namespace}_jobs" (' in engine.schema.sql()
+
+
+def test_the_grants_name_the_schema_to_which_the_search_path_leads(
+    own_postgresql: OwnPostgreSQL,
+) -> None:
+    """Also before the role may use it. Without the server, they say that it is a guess."""
+    server = own_postgresql(durable=False)
+    with closing(PostgreSQLEngine(server.url.replace("//poolq@", "//shop@"), "poolq")) as engine:
+
+        def schema() -> str:
+            found = re.search(r"USAGE ON SCHEMA (.*) TO", engine.schema.grants("shop", None))
+            assert found
+            return found[1]
+
+        with server.connect() as raw:
+            raw.execute("CREATE ROLE shop LOGIN")
+            raw.execute("ALTER ROLE shop SET search_path = nowhere, \"$user\", 'my jobs', public")
+            assert schema() == '"public"'
+            raw.execute('CREATE SCHEMA "my jobs"')
+            assert schema() == '"my jobs"'
+            raw.execute("CREATE SCHEMA shop")
+            assert schema() == '"shop"'
+            raw.execute('CREATE TABLE "my jobs".poolq_schema (one int)')
+            assert schema() == '"my jobs"'
+            raw.execute("ALTER ROLE shop SET search_path = nowhere")
+            with pytest.raises(ConfigError, match=r"search_path has no schema; name one: .schema="):
+                schema()
+        server.stop()
+        text = engine.schema.grants("shop", None)
+        assert text.startswith("-- The schema is a guess; name it by ?schema=: postgresql://shop@")
+        assert 'GRANT USAGE ON SCHEMA "public" TO "shop";' in text.splitlines()
 
 
 def test_a_url_that_is_shared_with_other_libraries(

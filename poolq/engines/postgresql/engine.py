@@ -49,8 +49,7 @@ class PostgreSQLEngine(ServerEngine[PostgreSQLSession]):
             opened = connect(self.options, self.namespace, self.texts, lost)
         except ServerError as error:
             raise translate(error, self.options) from error
-        mark_used = self._connections.mark_used
-        return PostgreSQLSession(opened, self.options, self._drop, mark_used)
+        return PostgreSQLSession(opened, self.options, self._drop, self._connections.mark_used)
 
     def _user_texts(self) -> RenderedSQL:
         """Return statements that name the schema, whatever the `search_path` of a connection."""

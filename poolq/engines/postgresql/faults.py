@@ -28,15 +28,16 @@ _ADVICE: tuple[tuple[type[EngineError], tuple[str, ...], str], ...] = (
     (EngineError, ("22021",), "; PostgreSQL stores no NUL in a name"),
     (EngineError, ("54000",), "; a name may have at most 255 bytes, and a limit's key 1,000"),
 )
-#: Errors of a server that refuses a connection. It sends no code, but these words.
+#: Errors of a server that refuses a connection, by their words, as libpq keeps the code to itself.
+#: It would show it after PQsetErrorVerbosity, which psycopg lacks. So in another language than
+#: English, a refusal is taken for an outage, and the error has only the server's own words.
 _REFUSALS: tuple[tuple[type[EngineUnavailable], str, str], ...] = (
     (EngineRefused,
      r"authentication failed|no password supplied|no pg_hba|role .* (does not exist|is not permit)",
      "; check the user and the password"),
     (EngineRefused, r"database .* does not exist",
      '; create it: CREATE DATABASE "{database}"'),
-    (EngineRefused, r"(certificate|private key) file|invalid \S+ value|startup parameter",
-     "; check the URL"),
+    (EngineRefused, r"(certificate|key) file|invalid \S+ value|startup param", "; check the URL"),
     (EngineUnavailable, r"session is read-only|hot standby",
      "; name the primary, if this is a standby, or set default_transaction_read_only to off"),
     (EngineUnavailable, r"too many clients|remaining connection slots|too many connections",

@@ -26,8 +26,6 @@ SETTINGS = {
     "statement_timeout": "10s",
     "idle_in_transaction_session_timeout": "10s",
 }
-SYNCHRONOUS_COMMITS = ("on", "off", "local", "remote_write", "remote_apply")
-SESSION_ATTRIBUTES = ("any", "read-write", "primary")
 
 
 class PostgreSQLOptions(NamedTuple):
@@ -81,10 +79,10 @@ def _seconds(name: str, value: str) -> dict[str, Any]:
 
 _READERS: dict[str, Reader] = {
     "schema": text,
-    "synchronous_commit": one_of(*SYNCHRONOUS_COMMITS),
+    "synchronous_commit": one_of("on", "off", "local", "remote_write", "remote_apply"),
     "pooler": one_of("session"),
     "connect_timeout": _seconds,
-    "target_session_attrs": one_of(*SESSION_ATTRIBUTES, why=", because poolq writes"),
+    "target_session_attrs": one_of("any", "read-write", "primary", why=", because poolq writes"),
     "gssencmode": one_of("disable", "prefer", why=", because GSS encryption crashes after a fork"),
 }
 _OF_LIBPQ = {

@@ -13,11 +13,9 @@ def check_server(raw: PGconn, url: str) -> None:
     The server has told all this by itself."""
     version = (raw.parameter_status(b"server_version") or b"").decode()
     encoding = (raw.parameter_status(b"server_encoding") or b"").decode()
-    relative = ""
+    relative = "YugabyteDB" if "-YB-" in version else ""
     if raw.parameter_status(b"crdb_version"):
         relative = "CockroachDB"
-    elif "-YB-" in version:
-        relative = "YugabyteDB"
     needed = MIN_SERVER // 10_000
     if relative:
         raise ConfigError(f"{url} is {relative}; poolq needs PostgreSQL itself, {needed} or newer")

@@ -1,6 +1,7 @@
 """The tables on the server."""
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from poolq.engines.postgresql.dialect import with_schema
@@ -12,13 +13,21 @@ from poolq.engines.sql.rights import grants
 from poolq.engines.sql.schema import READ_VERSION, SHARED, WRITE_VERSION
 from poolq.engines.sql.servers import ServerSchema
 from poolq.engines.sql.session import Query, RenderedSQL, Transaction
-from poolq.errors import ConfigError
+from poolq.errors import ConfigError, EngineError
 
 #: Lets one migration run at a time. It is the only advisory lock.
 LOCK_MIGRATION = "SELECT pg_advisory_xact_lock(hashtextextended(?, 0))"
 HAS_TABLES = "SELECT to_regclass(?) IS NOT NULL"
 #: The first schema of the search path that exists and may be used, and whether this one exists.
 FIND_SCHEMA = "SELECT current_schema(), to_regnamespace(?) IS NOT NULL"
+
+#: The first schema of the search path that has the tables, or else that exists, usable or not.
+FIND_HOME = """SELECT home.nspname FROM pg_namespace home JOIN unnest(string_to_array(replace(
+        current_setting('search_path'), '"$user"', quote_ident(current_user)), ','))
+    WITH ORDINALITY path (name, n) ON home.oid = to_regnamespace(btrim(name))
+    LEFT JOIN pg_class made ON made.relnamespace = home.oid AND made.relname = ?
+    ORDER BY made.oid IS NULL, n LIMIT 1"""
+NO_SCHEMA = "the role's search_path has no schema; name one: ?schema=…"
 
 
 class PostgreSQLSchema(ServerSchema[PostgreSQLSession]):
@@ -38,8 +47,20 @@ class PostgreSQLSchema(ServerSchema[PostgreSQLSession]):
             self.printed = RenderedSQL(with_schema(quoted(options.schema)), namespace)
 
     def grants(self, role: str, kinds: Sequence[str] | None) -> str:
-        database, schema = self._options.parameters["dbname"], self._options.schema or "public"
-        return grants(self.texts, quoted(database), quoted(schema), quoted(role), kinds)
+        schema, guess, database = self._options.schema, "", self._options.parameters["dbname"]
+        try:
+            schema = schema or self._find_home()
+        except EngineError as error:
+            schema, guess = "public", f"-- The schema is a guess; name it by ?schema=: {error}\n"
+        return guess + grants(self.texts, quoted(database), quoted(schema), quoted(role), kinds)
+
+    def _find_home(self) -> str:
+        """Return the schema in which the tables are or would be."""
+        with closing(self._connect()) as session:
+            (found,) = session.read(Query(FIND_HOME, (f"{self.namespace}_schema",)))
+        if not found.rows:
+            raise ConfigError(f"{self.redacted_url}: {NO_SCHEMA}")
+        return str(found.rows[0][0])
 
     def read(self, session: PostgreSQLSession) -> int:
         version = super().read(session)
@@ -60,9 +81,7 @@ class PostgreSQLSchema(ServerSchema[PostgreSQLSession]):
             self.place = f" in schema {current!r}"
             return
         if not name:
-            raise ConfigError(
-                f"{self.redacted_url}: the role's search_path has no schema; name one: ?schema=…"
-            )
+            raise ConfigError(f"{self.redacted_url}: {NO_SCHEMA}")
         if not exists:
             raise ConfigError(
                 f"{self.redacted_url}: there is no schema {name!r};"
