@@ -9,15 +9,9 @@ from django.core.checks import CheckMessage
 from django.db import connections
 from django.utils import timezone
 
-from poolq.contrib.django import checks
+from poolq.contrib.django import checks, tasks_api
 from poolq.contrib.django.task_jobs import job_of, payload_of, result_of
-from poolq.contrib.django.tasks_api import (
-    BaseTaskBackend,
-    Task,
-    TaskResultStatus,
-    task_backends,
-    task_enqueued,
-)
+from poolq.contrib.django.tasks_api import BaseTaskBackend, Task, TaskResultStatus, task_enqueued
 from poolq.engines.transactions.blocks import after_commit, within
 from poolq.engines.transactions.committed import store_committed
 from poolq.engines.transactions.django_layer import batch_of, connection_of, is_open, keep
@@ -136,7 +130,7 @@ class PoolqBackend(BaseTaskBackend):  # type: ignore[misc]  # Django has no type
 
 def require_backends() -> None:
     """Raise ConfigError if a backend of poolq in TASKS fails a check of Django."""
-    for backend in task_backends.all():
+    for backend in tasks_api.task_backends.all():
         for error in backend.check() if isinstance(backend, PoolqBackend) else ():
             if error.is_serious() and not error.is_silenced():
                 raise ConfigError(f"{error.msg}; {error.hint}")

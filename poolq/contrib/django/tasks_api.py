@@ -24,6 +24,5 @@ except ImportError:
 
 __all__ = [
     "BaseTaskBackend", "InvalidTask", "Task", "TaskContext", "TaskError", "TaskResult",
-    "TaskResultStatus", "task", "task_backends", "task_enqueued", "task_finished",
-    "task_started",
+    "TaskResultStatus", "task", "task_backends", "task_enqueued", "task_finished", "task_started",
 ]  # fmt: skip

@@ -3,7 +3,6 @@
 import re
 import select
 from collections.abc import Callable, Iterator, Sequence
-from itertools import count
 from typing import Any, TypeVar
 
 import pymysql
@@ -16,7 +15,7 @@ from poolq.engines.mysql.options import MySQLOptions
 from poolq.engines.mysql.reconnecting import OpenedConnection, close
 from poolq.engines.sql.location import DELAYED
 from poolq.engines.sql.servers import ServerSession, ServerTransaction, results_by_query
-from poolq.engines.sql.session import BatchQuery, Query, QueryResult, Row, in_chunks
+from poolq.engines.sql.session import BatchQuery, Query, QueryResult, Row
 from poolq.errors import EngineError
 
 T = TypeVar("T")
@@ -27,8 +26,6 @@ MARK_CLAIMED = """UPDATE {jobs} SET place = ?, request = ?, admitted = lasts > ?
     idx = ? + FIELD(id, ?) WHERE id {in_list}"""
 #: A statement that inserts a row of arguments, and does nothing else.
 INSERTS_A_ROW = re.compile(r"^INSERT [^?]* VALUES \(\?(, (\?|\{no_bytes\}))*\)$", re.DOTALL)
-#: How many jobs one statement claims; few, because FIELD compares each id with all of its values.
-MAX_FIELD_VALUES = 50
 #: Bytes of statements sent at once; a longer statement is sent alone.
 MAX_PACKET_BYTES = 1 << 20
 PACKET_MARGIN_BYTES = 1024
@@ -167,6 +164,8 @@ class MySQLSession(ServerSession[pymysql.Error]):
 
 
 class MySQLTransaction(ServerTransaction):
+    marking = MARK_CLAIMED, 50  # FIELD compares each id with all of its values
+
     def __init__(self, session: MySQLSession) -> None:
         super().__init__()
         self._session = session
@@ -202,14 +201,8 @@ class MySQLTransaction(ServerTransaction):
     def roll_back(self) -> None:
         self._session.send([b"ROLLBACK"])
 
-    def claim_updates(
-        self, place: str, request: int, first: int, ids: Sequence[str], now: int
-    ) -> list[Query | BatchQuery]:
-        chunks = in_chunks(ids, MAX_FIELD_VALUES)
-        return [
-            Query(MARK_CLAIMED, (place, request, now, at - 1, _listed(some), list(some)))
-            for at, some in zip(count(first, MAX_FIELD_VALUES), chunks, strict=False)
-        ]
+    def positions(self, ids: Sequence[str]) -> Expression:
+        return Expression(b",".join(map(literal, ids)))
 
     def stop_clock(self) -> None:
         self.later(Query("SET @poolq_now = {now}"))
@@ -224,7 +217,3 @@ class MySQLTransaction(ServerTransaction):
         elif delay > 0:
             where, due = DELAYED, Expression(b"%b + %d" % (now, delay))
         return where, due, Expression(b"%b + %d" % (due, expires)) if expires else None
-
-
-def _listed(values: Sequence[str]) -> Expression:
-    return Expression(b",".join(map(literal, values)))

@@ -7,7 +7,6 @@ a transaction takes several round trips.
 import re
 import time
 from collections.abc import Callable, Sequence
-from itertools import count
 from typing import TypeVar
 
 from psycopg import pq
@@ -20,7 +19,7 @@ from poolq.engines.postgresql.wire import ServerError
 from poolq.engines.sql.location import DELAYED
 from poolq.engines.sql.new_jobs import INSERT_PLAIN
 from poolq.engines.sql.servers import ServerSession, ServerTransaction, results_by_query
-from poolq.engines.sql.session import BatchQuery, Query, QueryResult, Row, in_chunks
+from poolq.engines.sql.session import BatchQuery, Query, QueryResult, Row
 from poolq.errors import EngineError
 from poolq.jobs.message import Push
 
@@ -30,8 +29,6 @@ BEGIN, COMMIT, ROLLBACK = Query("BEGIN"), Query("COMMIT"), Query("ROLLBACK")
 MARK_CLAIMED = """UPDATE {jobs} SET place = ?, request = ?, taken = {now},
     admitted = CASE WHEN lasts > ? THEN 1 ELSE 0 END, idx = ? + array_position(?, id)
     WHERE id {in_list}"""
-#: How many jobs one statement claims; few, because it looks for the position of each one.
-MAX_POSITIONS = 100
 #: The sequence `waiting` holds until when somebody waits, in milliseconds. It is in no transaction
 #: and leaves no old versions. As all commits that notify stand in line, nobody is told anything
 #: while nobody waits.
@@ -148,6 +145,7 @@ class PostgreSQLSession(ServerSession[ServerError]):
 
 class PostgreSQLTransaction(ServerTransaction):
     appends = True
+    marking = MARK_CLAIMED, 100
 
     def __init__(self, session: PostgreSQLSession) -> None:
         super().__init__()
@@ -185,13 +183,6 @@ class PostgreSQLTransaction(ServerTransaction):
             self._session.send([*ready, COMMIT])
         elif ready:
             self._session.send_first(ready)
-
-    def claim_updates(
-        self, place: str, request: int, first: int, ids: Sequence[str], now: int
-    ) -> list[Query | BatchQuery]:
-        chunks = zip(count(first, MAX_POSITIONS), in_chunks(ids, MAX_POSITIONS), strict=False)
-        given = [(place, request, now, at - 1, some, some) for at, some in chunks]
-        return [Query(MARK_CLAIMED, args) for args in given]
 
     def when(self, place: str, delay: int, at: int, expires: int) -> Row:
         texts = self._session.statements.texts

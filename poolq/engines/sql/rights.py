@@ -25,8 +25,6 @@ PRODUCER = {
         "windows": "SELECT, INSERT, UPDATE",
     },
 }
-
-
 KINDS = {"unique": "jobs with unique", "concurrent": "jobs with concurrent"}
 
 

@@ -9,7 +9,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
-from itertools import islice
+from itertools import count, islice
 from random import random
 from typing import Any, Generic, TypeVar
 
@@ -20,7 +20,7 @@ from poolq.engines.sql.queues.wakeups import take_wakeup
 from poolq.engines.sql.schema import READ_VERSION, SQLSchema
 
 from poolq.engines.sql.session import (  # isort: skip
-    Answers, Dialect, Query, QueryResult, RenderedSQL, Session, Transaction,
+    Answers, BatchQuery, Dialect, Query, QueryResult, RenderedSQL, Session, Transaction, in_chunks,
 )  # fmt: skip
 from poolq.errors import EngineError, EngineUnavailable, SchemaError
 
@@ -50,9 +50,12 @@ def results_by_query(
 
 
 class ServerTransaction(Transaction):
-    """A transaction that begins with the first statements sent and ends with the last."""
+    """A transaction that begins with the first statements sent and ends with the last. `marking`:
+    the statement that marks jobs as claimed, and for how many at once: few, because it looks for
+    the position of each one."""
 
     began = False
+    marking: tuple[str, int]
 
     @abstractmethod
     def commit(self) -> None:
@@ -61,6 +64,20 @@ class ServerTransaction(Transaction):
     @abstractmethod
     def roll_back(self) -> None:
         """End the transaction without its changes."""
+
+    def claim_updates(
+        self, place: str, request: int, first: int, ids: Sequence[str], now: int
+    ) -> list[Query | BatchQuery]:
+        mark, most = self.marking
+        chunks = zip(count(first - 1, most), in_chunks([*ids], most), strict=False)
+        return [
+            Query(mark, (place, request, now, before, self.positions(some), some))
+            for before, some in chunks
+        ]
+
+    def positions(self, ids: Sequence[str]) -> object:
+        """Return the argument in which `marking` looks for the position of an id."""
+        return ids
 
 
 class ServerSession(Session, Generic[E]):
@@ -203,8 +220,7 @@ class ServerSchema(SQLSchema, Generic[S]):
 
 
 class ServerEngine(SQLEngine, Generic[S]):
-    """See the module's head. `_lost_names`: the names of lost connections. `_ahead`: see
-    `take_wakeup`."""
+    """See the module's head. `_lost_names`: the names of lost connections."""
 
     schema: ServerSchema[S]
 
@@ -212,7 +228,7 @@ class ServerEngine(SQLEngine, Generic[S]):
         self, url: str, namespace: str, redacted_url: str, dialect: Dialect, share: float = 0.0
     ) -> None:
         super().__init__(url, namespace, redacted_url, dialect, CURSOR_LIFETIME, share)
-        self._ahead: dict[str, Answers] = {}
+        self._ahead: dict[str, Answers] = {}  # see `take_wakeup`
         self._lost_names: list[str] = []
         self._connections: Connections[S] = Connections(
             self._connect, lambda session: session.close(), self._alive
