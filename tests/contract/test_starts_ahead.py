@@ -117,7 +117,7 @@ def test_a_worker_takes_as_many_as_it_will_use(
     claims = claimed(worker, 4)
     for claim, taken in zip(claims, (1, 2, 3, 4), strict=True):
         admitted(worker, [claim])
-        pace.now += 0.6 * LIFETIME
+        pace.now += 0.12 * LIFETIME
         assert used(engine)["k"] == taken
 
 

@@ -2,8 +2,8 @@
 
 A worker whose jobs start one after another asks for a start, and takes some for the next jobs with
 it. They count in the window from then on, and begin in it. Those that are not used within LIFETIME
-are lost, so a worker takes only as many as it uses in half of that time at its present pace,
-and at most 1/SHARE of the limit. None are taken under other limits, which are used up without, and
+are lost, so a worker takes only as many as it uses in a tenth of that time at its present pace, and
+at most 1/SHARE of the limit. None are taken under other limits, which are used up without, and
 whose jobs keep an order (see `start_order.py`). Nor are any under sliding ones, whose starts count
 from the moment at which they begin."""
 
@@ -19,9 +19,9 @@ from poolq.engines.sql.limits.locked_limits import LockedLimits
 from poolq.jobs.limits import Asked, Rule
 
 #: Seconds for which a start that was taken ahead can be used.
-LIFETIME = 0.1
-#: What part of the limit is taken ahead at most. With 1/100, two workers used 50 to 76 % of a limit
-#: of half the rate at which they drain; with 1/25, 94 to 99 %.
+LIFETIME = 0.5
+#: What part of the limit is taken ahead at most. On a busy machine, two workers on PostgreSQL used
+#: 50 to 76 % of a limit of half the rate at which they drain with 1/100, and 86 to 99 % with 1/25.
 SHARE = 25
 #: A limit of more starts a second is quick. Others are used up without starts ahead, too, by jobs
 #: that wait in line. Of 5,000 a second, PostgreSQL uses 43 % without them and 99.6 % with them.
@@ -72,7 +72,7 @@ class StartsAhead(OrderedDict[Key, _Known]):
         known = self.get(key)
         if known is None or known.left:
             return 0
-        return int(known.got * LIFETIME / 2 / max(now - known.at, 1e-6))
+        return int(known.got * LIFETIME / 10 / max(now - known.at, 1e-6))
 
     def helps(self, worker: str, rules: Sequence[Asked]) -> bool:
         """Return whether starts were taken ahead, or would be with the next one."""
