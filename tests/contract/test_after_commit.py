@@ -251,6 +251,23 @@ def test_a_session_that_commits_its_connections_transaction(
     assert stored(engine) == [0, 1]
 
 
+def test_another_event_of_the_commit_may_fail(
+    engine: Engine, pushed: list[int], tmp_path: Path
+) -> None:
+    from sqlalchemy import create_engine, event
+    from sqlalchemy.orm import Session
+
+    database = create_engine(f"sqlite:///{tmp_path / 'shop.db'}")
+    with pytest.raises(ZeroDivisionError), Session(database) as session:
+        event.listen(session, "after_commit", lambda _: 1 // 0)
+        with poolq.after_commit(session):
+            session.connection()
+            ship(1)
+        session.commit()
+    database.dispose()
+    assert stored(engine) == [1]
+
+
 def test_events_of_the_session_itself_may_dispatch(
     engine: Engine, pushed: list[int], tmp_path: Path
 ) -> None:

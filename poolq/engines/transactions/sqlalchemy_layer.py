@@ -119,7 +119,8 @@ class _Kept:
     def __init__(self, session: Session) -> None:
         self._jobs: dict[SessionTransaction, list[Push]] = {}
         self._committed: SessionTransaction | None = None
-        event.listen(session, "after_commit", self._after_commit)
+        # The first one: another one of the session may raise, but the commit has been made.
+        event.listen(session, "after_commit", self._after_commit, insert=True)
         event.listen(session, "after_transaction_end", self._after_end)
 
     def keep(self, transaction: SessionTransaction, pushes: Sequence[Push]) -> None:
