@@ -232,6 +232,17 @@ def test_another_queue_makes_no_claim_begin_further_back(
     assert finds(worker) == ["next"]
 
 
+def test_a_woken_worker_finds_the_job_of_another_queue_at_once(
+    elsewhere: PostgreSQLEngine, worker: Worker
+) -> None:
+    """As its pool was told of it, although there is no time for a look over all queues."""
+    worker.queues = None
+    do_many(worker)
+    for queue in ("other", "q", "third", "other"):
+        push(elsewhere, queue, queue=queue)
+        assert finds(worker) == [queue]
+
+
 @pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize("queues", [["q"], None], ids=str)
 def test_a_process_whose_first_looks_take_too_long_finds_what_is_new(

@@ -321,9 +321,11 @@ def _claim_in_turn(
         if ctx.remaining and order:
             seen.update(order)
             _serve_in_turn(tx, ctx, _load(tx, ctx, order), locked)
-        # If nothing was found, look at all queues, part by part.
-        more = not looks or (ctx.turns.end and not ctx.claimed)
-        if not ctx.remaining or ctx.served or not more or not may_look():
+        # If nothing was found, look at all queues, part by part; at once if this is the first part,
+        # because the worker may have been woken for a job of any queue.
+        is_empty = not ctx.claimed
+        more = (is_empty and ctx.turns.end and may_look()) if looks else (is_empty or may_look())
+        if not ctx.remaining or ctx.served or not more:
             return
         looks = True
 
