@@ -104,9 +104,8 @@ class Statements:
         columns = _columns_of(rows)
         if all(_is_constant(one) or Expression not in map(type, one) for one in columns):
             return [self._bind_columns(start, marks, columns)]
-        by_shape = groupby(rows, lambda row: tuple(map(_sql_of, row)))
-        shapes = (_columns_of(list(some)) for _, some in by_shape)
-        return [self._bind_columns(start, marks, one) for one in shapes]
+        groups = groupby(rows, lambda row: tuple(map(_sql_of, row)))
+        return [self._bind_columns(start, marks, _columns_of(list(some))) for _, some in groups]
 
     def _bind_columns(self, start: str, marks: str, columns: Columns) -> Bound:
         """Return the statement that inserts rows with the same expressions. A column that has one

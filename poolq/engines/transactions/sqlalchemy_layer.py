@@ -10,7 +10,12 @@ from sqlalchemy.orm import Session, SessionTransaction, scoped_session
 from sqlalchemy.util.concurrency import in_greenlet
 
 from poolq.engines.transactions.committed import listed, store_committed
-from poolq.engines.transactions.connection import STATEMENTS, UserConnection, with_names
+from poolq.engines.transactions.connection import (
+    STATEMENTS,
+    UserConnection,
+    with_names,
+    with_percent,
+)
 from poolq.engines.transactions.recognizing import driver_of
 from poolq.errors import TransactionError
 from poolq.jobs.message import Push
@@ -59,7 +64,11 @@ class ConnectionLayer(UserConnection):
         return (own or shared) == "AUTOCOMMIT"
 
     def execute(self, sql: str, args: Sequence[Any]) -> None:
-        self._connection.execute(_text(sql), dict(zip(_names(len(args)), args, strict=True)))
+        if self._known[1] is None:
+            self._connection.execute(_text(sql), dict(zip(_names(len(args)), args, strict=True)))
+        else:  # a fifth faster, but it needs to know how the driver takes arguments
+            driver_sql = sql if self.server == "sqlite" else with_percent(sql)
+            self._connection.exec_driver_sql(driver_sql, tuple(args))
 
     def read(self, sql: str) -> Sequence[Any] | None:
         return self._connection.execute(_text(sql)).first()
