@@ -1,8 +1,6 @@
--- The tables of PostgreSQL alone. Each step would change these rows, and PostgreSQL keeps the old
--- versions of a row for as long as somebody has a snapshot open.
+-- PostgreSQL alone: rows that each step would change. Their old versions stay for held snapshots.
 
--- The answer to the last request of each worker, instead of `request` and `stale` of {workers}.
--- `held`: the ids of the jobs that the worker held after it, separated by spaces.
+-- The last answer to each worker, instead of that in {workers}. `held`: the ids of its jobs then.
 CREATE TABLE IF NOT EXISTS {answers} (
     worker {text:255} NOT NULL,
     request BIGINT NOT NULL,
