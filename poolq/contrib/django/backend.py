@@ -14,7 +14,7 @@ from poolq.contrib.django.task_jobs import job_of, payload_of, result_of
 from poolq.contrib.django.tasks_api import BaseTaskBackend, Task, TaskResultStatus, task_enqueued
 from poolq.engines.transactions.blocks import after_commit, within
 from poolq.engines.transactions.committed import store_committed
-from poolq.engines.transactions.django_layer import batch_of, connection_of, is_open, keep
+from poolq.engines.transactions.django_layer import Batch, batch_of, connection_of, is_open, keep
 from poolq.errors import ConfigError, TransactionError
 from poolq.jobs import producer
 from poolq.jobs.async_dispatch import astore
@@ -86,7 +86,7 @@ class PoolqBackend(BaseTaskBackend):  # type: ignore[misc]  # Django has no type
         if when == "within":
             with within(connection):
                 return self._stored(result, *producer.store([push]))
-        batch_of(connection, _Batch).append((push, result))
+        batch_of(connection, _Tasks).kept.append((push, result))
         return result
 
     def _require_none_elsewhere(self) -> None:
@@ -136,12 +136,15 @@ def require_backends() -> None:
                 raise ConfigError(f"{error.msg}; {error.hint}")
 
 
-class _Batch(list[tuple[Push, Any]]):
-    """The tasks of one transaction, or of one savepoint: Django calls it after the commit."""
+class _Tasks(Batch[tuple[Push, Any]]):
+    """With the results that were returned for them."""
 
-    def __call__(self) -> None:
-        ids, now = store_committed([push for push, _ in self]), timezone.now()
-        for (_, result), id_ in zip(self, ids, strict=True):
+    def pushes(self) -> list[Push]:
+        return [push for push, _ in self.kept]
+
+    def store(self, later: Sequence[Push]) -> None:
+        ids, now = store_committed(self.pushes(), later), timezone.now()
+        for (_, result), id_ in zip(self.kept, ids, strict=True):
             if id_ == result.id:
                 object.__setattr__(result, "enqueued_at", now)  # as Django's own backends do
                 task_enqueued.send(type(result.task.get_backend()), task_result=result)

@@ -1,7 +1,8 @@
 """Django: its connections, and its callbacks after a commit."""
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
+from weakref import WeakSet
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -13,7 +14,8 @@ from poolq.engines.transactions.connection import UserConnection, with_percent
 from poolq.errors import TransactionError
 from poolq.jobs.message import Push
 
-B = TypeVar("B")
+T = TypeVar("T")
+B = TypeVar("B", bound="Batch[Any]")
 
 
 class DjangoLayer(UserConnection):
@@ -74,11 +76,36 @@ def is_open(connection: Any) -> bool:
     return connection.in_atomic_block or not commits
 
 
-class _Batch(list[Push]):
-    """The jobs of one transaction, or of one savepoint: Django calls it after the commit."""
+class Batch(Generic[T]):
+    """What one transaction, or one savepoint, keeps until the commit: Django calls it then, and no
+    later one of the transaction if it raises. `others`: all batches of the transaction that have
+    not been called. A rollback to a savepoint drops its own, of which nobody else has a reference.
+    """
+
+    def __init__(self) -> None:
+        self.kept: list[T] = []
+        self.others: WeakSet[Batch[Any]] = WeakSet()
 
     def __call__(self) -> None:
-        store_committed(self)
+        self.others.discard(self)
+        later = [push for other in self.others for push in other.pushes()]
+        self.store(sorted(later, key=lambda push: push.id))
+
+    def pushes(self) -> list[Push]:
+        """Return the jobs."""
+        raise NotImplementedError
+
+    def store(self, later: Sequence[Push]) -> None:
+        """Store the jobs. `later`: see `store_committed`."""
+        raise NotImplementedError
+
+
+class _Jobs(Batch[Push]):
+    def pushes(self) -> list[Push]:
+        return self.kept
+
+    def store(self, later: Sequence[Push]) -> None:
+        store_committed(self.kept, later)
 
 
 def keep(given: Any, pushes: Sequence[Push]) -> bool:
@@ -86,7 +113,7 @@ def keep(given: Any, pushes: Sequence[Push]) -> bool:
     connection = connection_of(given)
     if not is_open(connection):
         return False
-    batch_of(connection, _Batch).extend(pushes)
+    batch_of(connection, _Jobs).kept.extend(pushes)
     return True
 
 
@@ -98,5 +125,8 @@ def batch_of(connection: Any, kind: type[B]) -> B:
         if isinstance(last, kind) and savepoints == set(connection.savepoint_ids):
             return last
     made = kind()
+    callbacks = [callback for _, callback, *_ in connection.run_on_commit]
+    made.others = next((one.others for one in callbacks if isinstance(one, Batch)), made.others)
+    made.others.add(made)
     connection.on_commit(made)
     return made
