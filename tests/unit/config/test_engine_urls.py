@@ -90,6 +90,9 @@ def test_a_folder_with_odd_characters_survives_the_url() -> None:
         ("unix://", "names no socket"),
         ("redis://h /0", "space"),
         ("redis://u:a/b@h", "%2F"),
+        ("redis://:12?4@h", "%3F"),
+        ("mysql://bob:hun?ter2@h/d", "write / [?] @ # : in a password as %2F %3F"),
+        ("host=a user=b password=c d", r"'\*\*\*' is not a URL; write postgresql://user:password@"),
         ("database", "DATABASE_URL"),
     ],
 )
@@ -125,6 +128,10 @@ def test_what_is_refused(text: str, said: str) -> None:
         ("mysql://h/db?a=b;password=x#y", "mysql://h/db?a=b;password=***#y"),
         ("mysql://h/db?a?password=x?y", "mysql://h/db?a?password=***"),
         ("redis://h/0?a=1&ssl_token=3;q&b=2", "redis://h/0?a=1&ssl_token=***&b=2"),
+        ("mysql://bob:hunter2@h /d", "mysql://bob:***@h /d"),
+        ("host=h password=hunter2 dbname=d", "***"),
+        ("host=h password='hun ://ter2'", "***"),
+        ("postgresql://host=h;password=hunter2", "postgresql://***"),
     ],
 )
 def test_redact(url: str, shown: str) -> None:
@@ -136,11 +143,21 @@ def test_redact(url: str, shown: str) -> None:
     secret=st.text(st.characters(codec="ascii"), min_size=6).filter(
         lambda text: "@" not in text.rstrip("@") and any(ch.isalpha() for ch in text)
     ),
-    tail=st.sampled_from(["", "/", "/db", "/0", ":99999/db", ":port"]),
+    form=st.sampled_from(
+        [
+            *(f"{{}}://bob:{{}}@host{end}" for end in ("", "/", "/db", "/0", ":99999/db", ":port")),
+            "host=h user=bob password={1} dbname=db",
+            "host=h password = '{1}' dbname=db",
+            "dbname=db;pwd={1}",
+            "{0}://host=h password={1}",
+            "{0}:host=h;password={1}",
+            "{0}:///host=h password = {1}",
+        ]
+    ),
 )
-def test_no_error_shows_a_password(scheme: str, secret: str, tail: str) -> None:
+def test_no_error_shows_a_password(scheme: str, secret: str, form: str) -> None:
     secret = f"Q{secret}Q"
-    url = f"{scheme}://bob:{secret}@host{tail}"
+    url = form.format(scheme, secret)
     said = redact(url)
     try:
         config.load({"engine": url}, {}, FOLDER)

@@ -95,6 +95,7 @@ def enqueue(number: int = 1, block: Any = None, **options: Any) -> Any:
         ({"enque": "within"}, "unknown key 'enque'; did you mean enqueue?"),
         ({"enqueue": "whithin"}, "is 'whithin'; write one of after_commit, within, now"),
         ({"using": "replika"}, "is 'replika', no database; the aliases are default, replica"),
+        ({"using": "a:b@h"}, "is '***@h', no database; the aliases are default, replica"),
     ],
 )
 def test_what_the_checks_refuse_is_refused_where_none_run(

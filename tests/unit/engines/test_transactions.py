@@ -282,6 +282,19 @@ def test_an_alias_that_django_does_not_know(engine: SQLiteEngine) -> None:
     assert dispatched_in(near) == expected
 
 
+@pytest.mark.parametrize(
+    "url", ["postgresql://bob:hunter2@h/shop", "host=h user=bob password=hunter2"]
+)
+def test_no_error_shows_a_password(
+    engine: SQLiteEngine, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    said = [dispatched_in(url)]  # where Django is imported, a text is an alias
+    monkeypatch.delitem(sys.modules, "django.db", raising=False)
+    said += [dispatched_in(url), kept_by(url)]
+    for text in said:
+        assert ("***" in text, "hunter2" in text) == (True, False), text
+
+
 def test_a_name_with_a_percent_sign() -> None:
     assert with_percent("INSERT INTO `5%`.jobs VALUES (?)") == "INSERT INTO `5%%`.jobs VALUES (%s)"
 
