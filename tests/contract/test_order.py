@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
+from msgspec.structs import replace
 
 from poolq.engines.base import Claim, Engine, Push, QueueCounts, Recovered, Settlement
 from poolq.jobs.limits import NOT_YET, Gate, Rule
@@ -204,7 +205,7 @@ def test_a_job_whose_gate_has_room_starts_although_the_clock_goes_back(
 ) -> None:
     gate = Gate("k", 1)
     runs, waits = (Push(new_id(), "q", name) for name in (b"a", b"b"))
-    engine.push([runs._replace(gate=gate), waits._replace(gate=gate)])
+    engine.push([replace(runs, gate=gate), replace(waits, gate=gate)])
     (claim,) = worker.claim()
     assert worker.claim() == []
     clock.forward(HOUR)

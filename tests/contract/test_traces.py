@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from msgspec.structs import replace
 
 from poolq.engines.base import Engine, Push, Settlement
 from poolq.jobs.limits import Rule
@@ -33,7 +34,7 @@ def expired(engine: Engine, worker: Worker) -> None:
 
 def expired_with_a_unique_key(engine: Engine, worker: Worker) -> None:
     job = Push(new_id(), "q", b"body", expires=1)
-    engine.push([job._replace(unique=UniqueKey("history", "end"))])
+    engine.push([replace(job, unique=UniqueKey("history", "end"))])
     worker.end(worker.claim()[0], EXPIRE)
 
 

@@ -9,6 +9,7 @@ from importlib.resources import files
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from poolq.engines.base import ASK, Push
 from poolq.engines.redis import scripts
@@ -115,7 +116,7 @@ def schedules_work(engine: RedisEngine) -> None:
     pushes = [Push(new_id(), "q", b"body", 0, at) for at in (1, 2**52)]
     assert store.tick([Tick("a", "a1", 1, 2, "skip", 1, pushes)]) == ["stored"]
     assert store.tick([Tick("a", "a1", 2, 3, "buffer", 2, pushes)]) == ["waiting"]
-    unique = [pushes[1]._replace(unique=UniqueKey("tick", "end"))]
+    unique = [replace(pushes[1], unique=UniqueKey("tick", "end"))]
     assert store.tick([Tick("a", "a1", 2, 3, "allow", 2, unique)]) == ["lost"]
     assert store.pause("a")
     store.declare("k1", 1, [])

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from typing import NamedTuple
 
+from msgspec import structs
+
 from poolq.engines.base import ASK, Engine, Push, Settlement
 from poolq.engines.schedule_store import NewSchedule, Tick
 from poolq.engines.spans import GATE_SPAN
@@ -55,7 +57,7 @@ class Store(NamedTuple):
 def _unique(queue: str, keys: Sequence[str], replaces: bool) -> list[Push]:
     asked = [UniqueKey(key, "end", 0, replaces) for key in keys]
     pairs = zip(pushes(queue, keys), asked, strict=True)
-    return [push._replace(unique=unique) for push, unique in pairs]
+    return [structs.replace(push, unique=unique) for push, unique in pairs]
 
 
 def fill(engine: Engine, size: int, lines: int = 0) -> Store:
@@ -80,13 +82,16 @@ def fill(engine: Engine, size: int, lines: int = 0) -> Store:
             middles["delayed"] = later[0].id
     for start in range(0, lines, CHUNK):
         names = [str(number) for number in range(start, min(lines, start + CHUNK))]
-        each = [one._replace(gate=gate(f"k{one.body.decode()}")) for one in pushes("lines", names)]
+        each = [
+            structs.replace(one, gate=gate(f"k{one.body.decode()}"))
+            for one in pushes("lines", names)
+        ]
         engine.push(each)
         if start <= lines // 2 < start + CHUNK:
             middles["lines"] = each[0].id
     names = [str(number) for number in range(size // PART)]
     engine.push(pushes("due", names, at=now + HOUR // 4))
-    line = [one._replace(gate=gate("line")) for one in pushes("line", names)]
+    line = [structs.replace(one, gate=gate("line")) for one in pushes("line", names)]
     engine.push(line)
     middles["line"] = line[len(line) // 2].id
     filler = Worker(engine, "filler")
@@ -211,7 +216,10 @@ def acts(turn: int = 0) -> Iterator[tuple[str, Act]]:
     yield (
         "dispatch parked",
         lambda s: s.engine.push(
-            [one._replace(gate=gate(f"k{n}")) for n, one in enumerate(pushes("lines", ["a"] * 100))]
+            [
+                structs.replace(one, gate=gate(f"k{n}"))
+                for n, one in enumerate(pushes("lines", ["a"] * 100))
+            ]
         ),
     )
     yield "dispatch skipped", lambda s: s.engine.push(_unique("ready", ["u1"], False))
