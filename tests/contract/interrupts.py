@@ -29,6 +29,13 @@ def interrupted(
         return True
 
 
+def _is_freed(frame: FrameType | None) -> bool:
+    """Whether this is a call by a `__del__`, perhaps of the garbage collector."""
+    while frame is not None and frame.f_code.co_name != "__del__":
+        frame = frame.f_back
+    return frame is not None
+
+
 def handled(
     act: Callable[[], object], handler: Callable[[], object], number: int, within: str
 ) -> bool:
@@ -41,7 +48,9 @@ def handled(
         code = frame.f_code
         if event not in ("call", "return", "c_return") or within not in code.co_filename:
             return
-        if code.co_name in ("__del__", "leave", "_packets", "<genexpr>"):  # it is swallowed
+        if code.co_name in ("leave", "_packets", "<genexpr>") or _is_freed(
+            frame
+        ):  # it is swallowed
             return
         seen += 1
         if seen == number:
