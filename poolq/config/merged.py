@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 DATABASE_URL = "DATABASE_URL"
 MAX_VALUE_LENGTH = 80  # characters of a value in an error
+#: The names of the settings that a project of Django has added to the environment.
+OF_DJANGO = "_POOLQ_OF_DJANGO"
 JOB_ENGINE = "JOB_ENGINE"  # the variable by which Lightpack sets its engine
 
 
@@ -144,7 +146,14 @@ def _environment(environ: Mapping[str, str], place: str, warn: Warn) -> _Layer:
         if name.startswith("POOLQ_") and name not in known:
             warn(f"{name} in {place} is not a setting{_hint(name, known)}")
     values = {known[name]: value for name, value in environ.items() if name in known and value}
-    return _Layer(values, lambda setting: f"{setting.env} in {place}")
+    of_django = environ.get(OF_DJANGO, "").split(",")
+
+    def named(setting: Setting) -> str:
+        if setting.name in of_django:
+            return f'POOLQ["{setting.name}"] in the settings of Django'
+        return f"{setting.env} in {place}"
+
+    return _Layer(values, named)
 
 
 def _file(folder: Path, warn: Warn) -> _Layer:

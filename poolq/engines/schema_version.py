@@ -7,15 +7,18 @@ from poolq.config.own_command import own_command
 from poolq.errors import SchemaError
 
 
-def check_version(found: int, needed: int, redacted_url: str, place: str = "") -> None:
+def check_version(
+    found: int, needed: int, redacted_url: str, place: str = "", has_roles: bool = False
+) -> None:
     """Raise SchemaError unless the version is the one that this code needs. 0 stands for no
-    tables at this `place`."""
+    tables at this `place`. `has_roles`: whether others may be allowed to make them."""
     if found == needed:
         return
     if found == 0:
+        other = f", or have a role that may make tables run what {own_command('db sql')} prints"
         raise SchemaError(
-            f"{redacted_url} has no poolq tables{place}: run {own_command('db migrate')}, or have a"
-            f" role that may make tables run what {own_command('db sql')} prints"
+            f"{redacted_url} has no poolq tables{place}: run {own_command('db migrate')}"
+            + other * has_roles
         )
     has = f"{redacted_url} has version {found}, and this poolq needs {needed}"
     if found < needed:

@@ -89,8 +89,8 @@ class Block(ABC):
     def refuse_async(self) -> NoReturn:
         """Raise TransactionError for a dispatch that another thread would store."""
         raise TransactionError(
-            f"adispatch cannot be in {self._name}: use dispatch, with SQLAlchemy in a function for"
-            " `await session.run_sync(function)`"
+            f"adispatch cannot be in {self._name}: use dispatch in a function, for SQLAlchemy's"
+            " `await session.run_sync(function)`, or `await sync_to_async(function)()` with Django"
         )
 
     @abstractmethod

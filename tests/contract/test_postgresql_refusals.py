@@ -193,6 +193,16 @@ def test_fewer_connections_than_a_pool_needs(
         assert engine.prepare(left - 3) == []
 
 
+def test_a_role_that_may_open_no_more_connections(postgresql_server: PostgreSQL) -> None:
+    role = f"r{secrets.token_hex(4)}"
+    with postgresql_server.connect() as root:
+        root.execute(f"CREATE ROLE {role} LOGIN CONNECTION LIMIT 0".encode())
+        url = postgresql_server.url.replace("//poolq@", f"//{role}@")
+        said = f'too many connections for role "{role}"; raise its CONNECTION LIMIT'
+        refused(dispatching(url), EngineUnavailable, said)
+        root.execute(f"DROP ROLE {role}".encode())
+
+
 PSYCOPG = """
 __version__ = {version!r}
 class pq:
@@ -224,7 +234,7 @@ def test_psycopg_or_its_libpq_is_missing_or_too_old(
     assert done.returncode == 78
     assert done.stderr.count("\n") == 1
     assert said in done.stderr
-    assert "pip install 'poolq[postgresql]'" in done.stderr
+    assert "run pip install 'psycopg[binary]>=3.2', as the extra poolq[postgresql]" in done.stderr
 
 
 def test_a_database_or_a_role_that_does_not_exist(postgresql_server: PostgreSQL) -> None:

@@ -167,6 +167,19 @@ def test_a_producer_needs_each_of_its_rights_and_no_other(shop: Shop, use: str) 
         assert right in str(said[0]), right
 
 
+@pytest.mark.parametrize("use", ACTS)
+def test_a_producer_is_not_sent_to_the_rights_of_a_pool(shop: Shop, use: str) -> None:
+    """The command that the error names first prints all that such dispatches need."""
+    shop.granted("all jobs")
+    table = {"all jobs": "queues", "jobs with unique": "unique_keys"}.get(use, "tokens")
+    shop.run(f"REVOKE ALL ON shop.poolq_{table} FROM {shop.role}")
+    option = f"--producer={use[10:]}".removesuffix("=")
+    error = str(shop.refusal([ACTS[use]]))
+    assert f"('poolq db sql --grants={shop.role} {option}' prints all that such a dispatch" in error
+    shop.granted("all jobs", *({use} - {"all jobs"}))
+    assert shop.lacks(ACTS[use]) == []
+
+
 def test_within_needs_no_right_on_queues(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     def dispatch() -> None:
         engine = PostgreSQLEngine(shop.url, "poolq")

@@ -42,7 +42,9 @@ def test_the_printed_statements_make_the_tables_where_poolq_looks_for_them(
     url = f"{postgresql_server.url}?schema={schema.replace(' ', '%20')}"
     with closing(PostgreSQLEngine(url, namespace)) as engine, postgresql_server.connect() as raw:
         raw.execute(f'CREATE SCHEMA "{schema}"'.encode())
-        with pytest.raises(SchemaError, match=f"no poolq tables in schema '{schema}'.* db sql'"):
+        with pytest.raises(
+            SchemaError, match=f"of namespace '{namespace}' in schema '{schema}'.*sql"
+        ):
             push(engine, "a")
         for _ in range(2):
             raw.execute(engine.schema.sql().encode())
@@ -56,7 +58,7 @@ def test_without_a_schema_in_the_url_the_error_names_that_of_the_role(
     postgresql_server: PostgreSQL, namespace: str
 ) -> None:
     with closing(PostgreSQLEngine(postgresql_server.url, namespace)) as engine:
-        with pytest.raises(SchemaError, match=r"no poolq tables in schema 'public': run 'poolq db"):
+        with pytest.raises(SchemaError, match="' in schema 'public': run 'poolq db"):
             push(engine, "a")
         assert f'CREATE TABLE IF NOT EXISTS "{namespace}_jobs" (' in engine.schema.sql()
 
@@ -198,6 +200,15 @@ def test_doctor_has_one_name_for_each_thing(
         raw.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}".encode())
         reading = Command(tmp_path)("doctor", "--json", *flags)
         raw.execute(f"DROP OWNED BY {role}; DROP ROLE {role}".encode())
+        raw.execute(f"CREATE ROLE {role} LOGIN".encode())
+        grants = postgresql.schema.grants(role, [])
+        raw.execute(grants.encode())
+        producing = Command(tmp_path)("doctor", "--producer", "--json", *flags)
+        raw.execute(f"DROP OWNED BY {role}; DROP ROLE {role}".encode())
+    assert {one["level"] for one in producing.json["checks"]} <= {"ok", "warn", "bad"}
+    assert [one["name"] for one in producing.json["checks"] if one["level"] == "bad"] == [
+        "durability"
+    ]
     assert (lacking.code, reading.code) == (78, 1)
     found = [[one["name"] for one in done.json["checks"]] for done in (lacking, reading)]
     assert found[0] == ["engine", "rights"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from pathlib import Path
 
 import pymysql
 import pytest
@@ -48,6 +49,18 @@ def test_without_tables_the_error_names_the_command_that_makes_them(mysql: MySQL
     assert "poolq db migrate" in refused(mysql)
     with pytest.raises(SchemaError, match="poolq db migrate"):
         mysql.counts()
+
+
+def test_without_tables_the_error_names_the_namespace_and_a_role_only_if_there_are_some(
+    mysql: MySQLEngine, tmp_path: Path
+) -> None:
+    text = refused(mysql)
+    assert f"no poolq tables of namespace {mysql.namespace!r}: run" in text
+    assert "or have a role that may make tables run what 'poolq db sql' prints" in text
+    with closing(SQLiteEngine(f"sqlite:///{tmp_path}/x.db", "shop")) as engine:
+        with pytest.raises(SchemaError) as caught:
+            engine.schema.require(0)
+        assert str(caught.value).endswith("namespace 'shop': run 'poolq db migrate'")
 
 
 def test_a_second_migration_changes_nothing(mysql: MySQLEngine) -> None:

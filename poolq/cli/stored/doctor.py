@@ -52,8 +52,9 @@ STYLES = {"ok": "good", "warn": "warn", "bad": "bad"}
 
 
 @click.command()
+@click.option("--producer", is_flag=True, help="Check what a user needs who only dispatches.")
 @with_settings(*ENGINE_FLAGS)
-def doctor(settings: Config) -> int:
+def doctor(settings: Config, producer: bool) -> int:
     """Check the engine and its settings.
 
     Checks the engine's reachability, version, eviction policy, isolation, schema and clock, whether
@@ -68,7 +69,7 @@ def doctor(settings: Config) -> int:
     engine = config.open_engine(settings)
     engine.require_store()
     try:
-        code = examine(engine, checks)
+        code = examine(engine, checks, producer)
     finally:
         engine.close()
     document = {"checks": [check._asdict() for check in checks], "exit_code": code}
@@ -76,19 +77,21 @@ def doctor(settings: Config) -> int:
     return code
 
 
-def examine(engine: Engine, checks: list[Check]) -> int:
-    """Add the engine's checks to `checks` and return the exit code."""
+def examine(engine: Engine, checks: list[Check], producer: bool = False) -> int:
+    """Add the engine's checks to `checks` and return the exit code. `producer`: whether to leave
+    out those for which a producer may lack the rights."""
     if not engine.stores:
         checks.extend(engine.doctor())
         return 0
     try:
         checks.append(_latency(engine))
-        checks.extend(engine.doctor())
-        checks.append(_writable(engine))
-        checks += _set_aside(engine)
-        checks += _odd_jobs(engine)
-        checks += _concurrency(engine)
-        checks += _schedules(engine)
+        checks += [one for one in engine.doctor() if not (producer and one.name == "rights")]
+        if not producer:
+            checks.append(_writable(engine))
+            checks += _set_aside(engine)
+            checks += _odd_jobs(engine)
+            checks += _concurrency(engine)
+            checks += _schedules(engine)
     except StoreMissing as error:
         checks.append(Check("database", "warn", str(error)))
         return 0
@@ -101,7 +104,7 @@ def examine(engine: Engine, checks: list[Check]) -> int:
     bad = [check.name for check in checks if check.level == "bad"]
     if not bad:
         return 0
-    return SchemaError.exit_code if "schema" in bad else PoolqError.exit_code
+    return SchemaError.exit_code if {"schema", "rights"} & {*bad} else PoolqError.exit_code
 
 
 def _latency(engine: Engine) -> Check:

@@ -11,7 +11,6 @@ from django.db import connections
 
 from poolq.common.names import suggestion
 from poolq.config.engine_urls import normalise, redact, scheme
-from poolq.config.settings import BY_NAME
 from poolq.contrib.django.databases import place_of, url_of
 from poolq.contrib.django.pool_settings import folder, project_settings
 from poolq.errors import ConfigError
@@ -100,7 +99,6 @@ def of_settings(**_: object) -> Iterator[CheckMessage]:
     except ConfigError as error:
         yield Error(f"poolq cannot use its settings: {error}", id="poolq.E002")
         return
-    yield from _unknown("POOLQ", getattr(settings, "POOLQ", {}), tuple(BY_NAME), "poolq.E002")
     kind = scheme(engine)
     is_test = hasattr(mail, "outbox")
     if kind in ("sync", "null") and not settings.DEBUG and not is_test:

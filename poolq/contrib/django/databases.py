@@ -14,25 +14,27 @@ _THIS_HOST = re.compile(r"|localhost|127\.0\.0\.1|\[::1\]|%2F.*")
 
 
 def url_of(alias: str) -> str:
-    """Return the URL of the database of an alias. Of its OPTIONS, it has those of TLS. Raises
-    ConfigError."""
+    """Return the URL of the database of an alias. Of its OPTIONS, it has those of TLS, and
+    PostgreSQL's `options`, such as a search_path. Raises ConfigError."""
     kind, given = connections[alias].vendor, connections.settings[alias]
     name, host, port = (str(given[one] or "") for one in ("NAME", "HOST", "PORT"))
     if kind not in ("sqlite", *_PORTS) or not name:
         raise ConfigError(
-            f'engine is "database", but DATABASES["{alias}"] names none of SQLite, PostgreSQL or'
-            " MySQL: set DATABASE_URL"
+            f'engine is "database", but DATABASES["{alias}"] has no NAME, or is none of SQLite,'
+            " PostgreSQL and MySQL: set DATABASE_URL"
         )
     if kind == "sqlite":
         return f"sqlite:///{quote(name)}"
-    options = {key: value for key, value in given["OPTIONS"].items() if key.startswith("ssl")}
+    kept = "ssl", *["options"] * (kind == "postgresql")
+    options = {key: value for key, value in given["OPTIONS"].items() if key.startswith(kept)}
     if kind == "mysql" and host.startswith("/"):
         host, options["unix_socket"] = "", host
     user, password = (quote(str(given[one] or ""), safe="") for one in ("USER", "PASSWORD"))
     hosts, ports = host.split(","), port.split(",")
     servers = map(_server, hosts, ports * len(hosts) if len(ports) == 1 else ports)
     location = f"{user}{f':{password}' * bool(password)}@{','.join(servers)}".removeprefix("@")
-    return f"{kind}://{location}/{quote(name, safe='')}?{urlencode(options)}".removesuffix("?")
+    query = urlencode(options, quote_via=quote)
+    return f"{kind}://{location}/{quote(name, safe='')}?{query}".removesuffix("?")
 
 
 def _server(host: str, port: str) -> str:

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from django.conf import settings
 
+from poolq.common.names import suggestion
 from poolq.config import Config, load
-from poolq.config.merged import DATABASE_URL
+from poolq.config.merged import DATABASE_URL, OF_DJANGO
 from poolq.config.settings import BY_NAME
 from poolq.contrib.django.databases import url_of
 from poolq.errors import ConfigError
@@ -22,28 +23,24 @@ JOBS = "poolq.contrib.django.jobs"
 
 def project_settings() -> Config:
     """Merge the settings of this project. Raises ConfigError, whose text names their place."""
-    try:
-        return replace(load(environ=environment(), cwd=folder()), is_project=True)
-    except ConfigError as error:
-        text = str(error)
-        for name, setting in BY_NAME.items():
-            if not os.environ.get(setting.env):
-                place = f'POOLQ["{name}"] in the settings of Django'
-                text = text.replace(f"{setting.env} in the environment", place)
-        raise ConfigError(text) from None
+    return replace(load(environ=environment(), cwd=folder()), is_project=True)
 
 
 def environment() -> dict[str, str]:
-    """Return `os.environ` with the settings of the project that it lacks. The word `database` means
-    that of the alias "default", unless DATABASE_URL is set. Raises ConfigError."""
+    """Return `os.environ` with the settings of the project that it lacks, and their names. The word
+    `database` means that of the alias "default", unless DATABASE_URL is set. Raises ConfigError."""
     found = dict(os.environ)
     given = getattr(settings, "POOLQ", {})
     if not isinstance(given, Mapping):
         raise ConfigError(f"POOLQ in the settings of Django is {given!r}; make it a dict")
     for name, value in {"app": JOBS, **given}.items():
-        if name in BY_NAME:
-            variable = BY_NAME[name].env
-            found[variable] = found.get(variable) or _text(value)
+        if name not in BY_NAME:
+            hint = suggestion(str(name), BY_NAME, f"it may have {', '.join(BY_NAME)}")
+            raise ConfigError(f"POOLQ has an unknown key {name!r}; {hint}")
+        variable = BY_NAME[name].env
+        if not found.get(variable):
+            found[variable] = _text(value)
+            found[OF_DJANGO] = f"{found.get(OF_DJANGO, '')},{name}"
     engine = BY_NAME["engine"].env
     if found.get(engine, "").strip() == "database" and not found.get(DATABASE_URL):
         found[engine] = url_of("default")

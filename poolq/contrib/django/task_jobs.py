@@ -57,7 +57,10 @@ def payload_of(
     fields = {*(options.unique.fields if options.unique else ())}
     fields |= {*(options.concurrent.by if options.concurrent else ())}
     context = [None] if task.takes_context else []
-    bound = inspect.signature(task.func).bind(*context, *args, **kwargs)
+    try:
+        bound = inspect.signature(task.func).bind(*context, *args, **kwargs)
+    except TypeError as error:
+        raise TypeError(f"task {task.func.__qualname__}: {error}") from None
     bound.apply_defaults()
     named = {field: bound.arguments[field] for field in fields if field in bound.arguments}
     return {"args": list(args), "kwargs": dict(kwargs), **named}

@@ -2,7 +2,7 @@
 
 from poolq.errors import ConfigError
 
-_INSTALL = "run pip install 'poolq[postgresql]'"
+_INSTALL = "run pip install 'psycopg[binary]>=3.2', as the extra poolq[postgresql] does"
 
 try:
     from psycopg import __version__, pq

@@ -100,7 +100,7 @@ def check_pool(session: PostgreSQLSession, shared: bool, processes: int) -> None
     if left < needed:
         raise EngineUnavailable(
             f"{session.redacted_url}: {left} connections are left, and this pool needs {needed};"
-            " raise max_connections, or run fewer workers"
+            " raise max_connections or the CONNECTION LIMIT of the role, or run fewer workers"
         )
 
 

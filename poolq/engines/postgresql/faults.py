@@ -40,7 +40,8 @@ _REFUSALS: tuple[tuple[type[EngineUnavailable], str, str], ...] = (
     (EngineRefused, r"(certificate|key) file|invalid \S+ value|startup param", "; check the URL"),
     (EngineUnavailable, r"session is read-only|hot standby",
      "; name the primary, if this is a standby, or set default_transaction_read_only to off"),
-    (EngineUnavailable, r"too many clients|remaining connection slots|too many connections",
+    (EngineUnavailable, r"too many connections for", "; raise its CONNECTION LIMIT"),
+    (EngineUnavailable, r"too many clients|remaining connection slots",
      "; raise max_connections, or run fewer processes"),
 )  # fmt: skip
 

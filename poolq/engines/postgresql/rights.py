@@ -7,6 +7,7 @@ import re
 from poolq.config.own_command import own_command
 from poolq.engines.postgresql.options import PostgreSQLOptions, quoted
 from poolq.engines.postgresql.wire import ServerError
+from poolq.engines.sql.rights import producer_option
 from poolq.engines.sql.session import RenderedSQL
 from poolq.engines.transactions.connection import UserConnection
 
@@ -29,8 +30,12 @@ def missing_grant(error: ServerError, options: PostgreSQLOptions) -> str:
         what = f"{right} ON SCHEMA {quoted(name)}"
     else:
         schema = f"{quoted(options.schema)}." if options.schema else ""
-        what = f"{_rights(error.sql, name)} ON {schema}{quoted(name)}"
+        rights = _rights(error.sql, name)
+        what = f"{', '.join(sorted(rights))} ON {schema}{quoted(name)}"
         more = f" ({printed} prints all that a pool needs)"
+        if option := producer_option(name, rights):
+            dispatching = own_command(f"db sql --grants={role} {option}")
+            more = f" ({dispatching} prints all that such a dispatch needs, {printed} a pool)"
     return f"GRANT {what} TO {quoted(role)};{more}"
 
 
@@ -48,7 +53,7 @@ def grant_within(error: Exception, texts: RenderedSQL, by: UserConnection) -> st
     return f"; GRANT {what} TO {quoted(by.role())};"
 
 
-def _rights(sql: str, table: str) -> str:
+def _rights(sql: str, table: str) -> set[str]:
     """Return the rights that a statement needs on one of its tables."""
     target = _TARGET.match(sql)
     verb = target[1] if target and target[2] == table else "SELECT"
@@ -61,4 +66,4 @@ def _rights(sql: str, table: str) -> str:
         or (verb == "INSERT" and "DO UPDATE" in sql)
     ):
         rights.add("UPDATE")
-    return ", ".join(sorted(rights))
+    return rights

@@ -28,6 +28,21 @@ PRODUCER = {
 KINDS = {"unique": "jobs with unique", "concurrent": "jobs with concurrent"}
 
 
+def producer_option(table: str, rights: set[str]) -> str:
+    """Return the option of `poolq db sql` for a role whose dispatches need these rights on a table;
+    "" if no dispatch needs them."""
+    uses = [
+        use
+        for use, tables in PRODUCER.items()
+        for name, some in tables.items()
+        if table.endswith(f"_{name}") and rights <= set(some.split(", "))
+    ]
+    if "all jobs" in uses:
+        return "--producer"
+    kinds = [kind for kind, use in KINDS.items() if use in uses]
+    return f"--producer={','.join(kinds)}" if kinds else ""
+
+
 def grants(
     texts: RenderedSQL, database: str, schema: str, role: str, kinds: Sequence[str] | None
 ) -> str:

@@ -40,10 +40,11 @@ def check_namespace(namespace: str) -> str:
 class SQLSchema(ABC):
     """The tables of one namespace. `files`: the statements that make them. `number`: the version
     that this code needs. `place`: how errors say where the tables should be. `printed`: renders
-    what others run."""
+    what others run. `has_roles`: see `check_version`."""
 
     files: Sequence[Path] = (SHARED,)
     place = ""
+    has_roles = False
     number: int
 
     def __init__(self, texts: RenderedSQL, namespace: str, redacted_url: str) -> None:
@@ -71,7 +72,8 @@ class SQLSchema(ABC):
 
     def require(self, version: int) -> None:
         """Raise SchemaError unless this is the version that this code needs."""
-        check_version(version, self.number, self.redacted_url, self.place)
+        place = f" of namespace {self.namespace!r}{self.place}"
+        check_version(version, self.number, self.redacted_url, place, self.has_roles)
 
     def check(self) -> Check:
         """Return the line about the tables in `poolq doctor`."""

@@ -192,6 +192,8 @@ class ServerSchema(SQLSchema, Generic[S]):
     """Tables that only `poolq db migrate` changes. `connect` opens a connection, whatever version
     they have."""
 
+    has_roles = True
+
     def __init__(
         self, connect: Callable[[], S], texts: RenderedSQL, namespace: str, redacted_url: str
     ) -> None:

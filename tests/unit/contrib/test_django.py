@@ -21,6 +21,7 @@ from django.db import connections, transaction
 from django.test import override_settings
 
 import poolq
+from poolq.config import load
 from poolq.config.engine_urls import normalise
 from poolq.config.own_command import own_command
 from poolq.engines.schema_version import check_version
@@ -222,6 +223,10 @@ def test_within_needs_the_engine_in_its_database(
             f"{SHOP}?sslmode=verify-full",
         ),
         (
+            PG | {"OPTIONS": {"options": "-c search_path=app"}},
+            f"{SHOP}?options=-c%20search_path%3Dapp",
+        ),
+        (
             database("mysql", NAME="shop", USER="web", HOST="/run/mysqld.sock"),
             "mysql://web@/shop?unix_socket=%2Frun%2Fmysqld.sock",
         ),
@@ -247,7 +252,8 @@ def test_database_url_comes_first(
 @pytest.mark.parametrize(
     ("pooled", "said"),
     [
-        ({"engine": "database"}, 'engine is "database", but DATABASES["default"] names none of'),
+        ({"engine": "database"}, 'engine is "database", but DATABASES["default"] has no NAME, or'),
+        ({"engine": "null", "porcs": 2}, "POOLQ has an unknown key 'porcs'; did you mean procs?"),
         ({"engine": "redi://h"}, 'engine (POOLQ["engine"] in the settings of Django): '),
         ({"procs": "many"}, "POOLQ[\"procs\"] in the settings of Django is 'many'; it must be"),
         (7, "POOLQ in the settings of Django is 7; make it a dict"),
@@ -277,6 +283,25 @@ def test_what_is_wrong_in_poolq_is_said_at_its_place_and_nothing_is_stored(
     assert (ended.value.code, capsys.readouterr().err) == (78, f"poolq: {caught.value}\n")
     assert caplog.messages == []
     assert not (tmp_path / "poolq.db").exists()
+
+
+def test_a_setting_of_the_project_is_not_said_to_be_in_the_environment(
+    project: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also not in the process that manage.py becomes."""
+    monkeypatch.setenv("POOLQ_NAME", "web")
+    project({"engine": "null", "procs": 3, "name": "shop"})
+    for config in (pool_settings.project_settings(), load(environ=pool_settings.environment())):
+        assert (config.procs, config.name) == (3, "web")
+        for name in ("engine", "procs"):
+            assert config.sources[name] == f'POOLQ["{name}"] in the settings of Django'
+        assert config.sources["name"] == "POOLQ_NAME in the environment"
+
+
+def test_a_call_that_does_not_fit_names_the_task(kept: Kept) -> None:
+    with pytest.raises(TypeError, match="task ship: too many positional arguments"):
+        PoolqBackend("default", {}).enqueue(task(ship), [1, 2], {})
+    assert kept.pushes == []
 
 
 def test_an_engine_without_jobs_is_right_in_tests(

@@ -533,6 +533,7 @@ def test_adispatch_in_a_block(engine: SQLiteEngine, connection: sqlite3.Connecti
 
     text = refusal(TransactionError, lambda: asyncio.run(main()))
     assert text.startswith("adispatch cannot be in within(Connection): use dispatch")
+    assert text.endswith("or `await sync_to_async(function)()` with Django")
     assert waiting(engine) == 0
 
 
