@@ -2,6 +2,7 @@
 
 from poolq.engines.postgresql.wake_tokens import WAKE_TOKENS
 from poolq.engines.sql.session import Dialect, TemplateToken
+from poolq.engines.sql.within import READ_ID
 
 #: Autovacuum begins early, because done jobs leave dead rows.
 _VACUUMED = " WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_cost_delay = 0)"
@@ -34,7 +35,7 @@ DIALECT = Dialect(
     random="gen_random_uuid()::text",
     user_now="(extract(epoch FROM statement_timestamp()) * 1000000)::bigint",
     more_tables=("answers", "added", "tokens"),
-    instead=WAKE_TOKENS,
+    instead=WAKE_TOKENS | {READ_ID: READ_ID + ", {waiting}"},  # tests the right to that, too
 )
 
 

@@ -35,8 +35,12 @@ MARK_CLAIMED = """UPDATE {jobs} SET place = ?, request = ?, taken = {now},
 _NOW_MS = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 TELL = f"SELECT pg_notify('{{namespace}}_waiting', ?) FROM {{waiting}} WHERE last_value > {_NOW_MS}"
 #: The same, as a value of no bytes. RETURNING would give the application's layer a row to read.
-TELLING = f"COALESCE(({TELL.replace('?)', '?)::text::bytea')}), {{no_bytes}})"
-INSERT_TELLING = INSERT_PLAIN.replace("?, ?, ?, ?, {no_bytes}", f"?, '', {{now}}, ?, {TELLING}")
+_TOLD = f"COALESCE(({TELL.replace('?)', '?)::text::bytea')}), {{no_bytes}})"
+INSERT_TELLING = INSERT_PLAIN.replace("?, ?, ?, ?, {no_bytes}", f"?, '', {{now}}, ?, {_TOLD}")
+#: The same for the application's connections, of which many have each statement planned anew: this
+#: takes Django a fifth less. It may be silent without the right to the sequence; see `READ_ID`.
+TELLING = f"""CASE WHEN pg_sequence_last_value($of${{waiting}}$of$) > {_NOW_MS}
+    THEN pg_notify('{{namespace}}_waiting', ?)::text::bytea ELSE {{no_bytes}} END"""
 LISTEN = 'LISTEN "{namespace}_waiting"'
 ANNOUNCE = f"SELECT setval('{{waiting}}', {_NOW_MS} + ?)"
 #: Sets it for the transaction, also without BEGIN.
