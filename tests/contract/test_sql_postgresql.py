@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -21,7 +22,7 @@ from poolq.engines.sql import waiting as waiting_module
 from poolq.engines.sql.claims import cursors
 from poolq.engines.sql.limits.locked_limits import LockedLimits, lock_limits
 from poolq.engines.sql.queues import turns
-from poolq.engines.sql.session import Query, Transaction
+from poolq.engines.sql.session import Query, QueryResult, Transaction
 from poolq.errors import ConfigError, EngineUnavailable, SchemaError
 from poolq.jobs.limits import Asked, Gate, Rule
 from poolq.jobs.message import State
@@ -44,6 +45,8 @@ from tests.contract.test_sql_bounds import examined
 from tests.contract.waiters import quiet
 from tests.support.by_hand import rows
 from tests.support.postgresql import PostgreSQL
+from tests.support.scratch import Scratch
+from tests.support.standby import Standby
 from tests.support.wait import until
 
 FOR_MINUTES = 600.0
@@ -414,10 +417,135 @@ def test_the_doctor_names_who_holds_an_old_snapshot(
         found = {one.name: one for one in postgresql.doctor()}
         assert postgresql.bloat() == "", "there are few dead rows"
         monkeypatch.setattr(checks, "FEW_DEAD_ROWS", 0)
-        assert "(report, idle in transaction) holds" in postgresql.bloat()
+        assert "(report, idle in transaction) holds one over" in postgresql.bloat()
     until(lambda: "report" not in postgresql.bloat())
     assert found["snapshot"].level == "warn"
-    assert "(report, idle in transaction) holds a snapshot for" in found["snapshot"].text
+    assert " of poolq (report, idle in transaction) holds one over" in found["snapshot"].text
     levels = {name: one.level for name, one in found.items()}
     assert levels.pop("durability") == "bad", "fsync is off in the tests"
     assert set(levels.values()) == {"ok", "warn"}
+
+
+def snapshot(engine: PostgreSQLEngine, name: str = "snapshot") -> str:
+    """What doctor says of the oldest snapshot."""
+    return {one.name: one.text for one in engine.doctor()}[name]
+
+
+@pytest.fixture
+def alone(own_postgresql: OwnPostgreSQL, opened: OpenEngine) -> tuple[PostgreSQL, PostgreSQLEngine]:
+    server = own_postgresql(durable=False, options=["--max_prepared_transactions=5"])
+    with server.connect() as root:
+        root.execute("CREATE DATABASE other")
+    engine = opened(server.url, "poolq", migrate=True)
+    assert isinstance(engine, PostgreSQLEngine)
+    return server, engine
+
+
+@pytest.mark.parametrize(
+    ("begin", "wanted"),
+    [
+        ("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1 FROM pg_class", "(report, idle in tr"),
+        ("BEGIN; CREATE TABLE orders ()", "(report, idle in transaction) holds one over"),
+        ("BEGIN; CREATE TABLE orders (); PREPARE TRANSACTION 'half'", "prepared transaction half"),
+    ],
+)
+def test_the_doctor_names_who_holds_back_vacuum_in_this_database_alone(
+    alone: tuple[PostgreSQL, PostgreSQLEngine], begin: str, wanted: str
+) -> None:
+    server, engine = alone
+    with server.connect("other", application_name="report") as raw:
+        raw.execute(begin.replace("half", "theirs").encode())
+        until(lambda: "report" not in (said := snapshot(engine)) and "theirs" not in said)
+        raw.execute("ROLLBACK PREPARED 'theirs'" if "half" in begin else "ROLLBACK")
+    with (
+        server.connect(application_name="report") as raw,
+        server.connect(application_name="later") as later,
+    ):
+        raw.execute(begin.encode())
+        later.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        later.execute("SELECT 1 FROM pg_class")
+        assert wanted in snapshot(engine)
+
+
+def test_the_doctor_names_a_standby_and_a_slot(
+    scratch: Scratch, postgresql_template: Path, opened: OpenEngine
+) -> None:
+    """What a standby reads holds back vacuum in all databases."""
+    with Standby(scratch, postgresql_template) as setup:
+        engine = opened(setup.primary.url, "poolq", migrate=True)
+        assert isinstance(engine, PostgreSQLEngine)
+        with setup.standby.connect() as raw, setup.primary.connect() as root:
+            raw.execute("ALTER SYSTEM SET hot_standby_feedback = on")
+            raw.execute("ALTER SYSTEM SET wal_receiver_status_interval = '1s'")
+            raw.execute("SELECT pg_reload_conf()")
+            until(lambda: "standby walreceiver holds one" in snapshot(engine), 30)
+            root.execute("SELECT pg_create_physical_replication_slot('copy')")
+            raw.execute("ALTER SYSTEM SET primary_slot_name = 'copy'")
+            raw.execute("SELECT pg_reload_conf()")
+            until(lambda: "replication slot copy holds one" in snapshot(engine), 30)
+
+
+def test_the_doctor_blames_no_vacuum(alone: tuple[PostgreSQL, PostgreSQLEngine]) -> None:
+    server, engine = alone
+    slow = "--vacuum_cost_limit=1 --vacuum_cost_delay=100"
+    made = "CREATE TABLE big WITH (autovacuum_enabled = off) AS SELECT generate_series(1, 99999)"
+    with server.connect(options=slow) as raw, server.connect() as other:
+        raw.execute(made)
+        seen = f"SELECT backend_xmin FROM pg_stat_activity WHERE pid = {raw.info.backend_pid}"
+
+        def runs() -> bool:
+            return other.execute(seen.encode()).fetchone() != (None,)
+
+        with ThreadPoolExecutor(1) as threads:
+            found = threads.submit(raw.execute, "VACUUM big")
+            until(runs, what="VACUUM to run")
+            assert f"session {raw.info.backend_pid} " not in snapshot(engine)
+            assert runs()
+            raw.cancel()
+            with pytest.raises(psycopg.errors.QueryCanceled):
+                found.result(30)
+
+
+def test_the_doctor_says_what_its_role_does_not_see(
+    alone: tuple[PostgreSQL, PostgreSQLEngine], opened: OpenEngine
+) -> None:
+    server, owner = alone
+    with server.connect(application_name="report") as root:
+        root.execute('CREATE ROLE "Pool" LOGIN')
+        root.execute(owner.schema.grants("Pool", None).encode())
+        engine = opened(server.url.replace("poolq@", "Pool@"), "poolq")
+        root.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        root.execute("SELECT 1 FROM pg_class")
+        assert isinstance(engine, PostgreSQLEngine)
+        said = snapshot(engine)
+        grant = 'GRANT pg_read_all_stats TO "Pool"'
+        assert f" of poolq (report, state and time are hidden: {grant}) holds one over" in said
+        assert said.endswith("transactions"), "nobody knows for how long"
+        with server.connect() as other:
+            other.execute(grant.encode())
+        said = snapshot(engine)
+        assert " of poolq (report, idle in transaction) holds one over" in said
+        assert ", for " in said
+
+
+def test_the_doctor_says_how_many_dead_rows_are_many(postgresql: PostgreSQLEngine) -> None:
+    assert "0 rows and 0 dead ones (many: 100000)" in snapshot(postgresql, "dead rows")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "transactions", "level"),
+    [
+        (None, 1_000_000, "ok"),
+        (None, 1_000_001, "warn"),
+        (300, 1_000_000, "ok"),
+        (301, 5, "warn"),
+        (11, 1_000_001, "warn"),
+        (10, 1_000_001, "ok"),  # somebody writes in another database
+    ],
+)
+def test_the_doctor_warns_of_an_old_snapshot_whoever_asks(
+    seconds: int | None, transactions: int, level: str
+) -> None:
+    check = checks._snapshot(QueryResult([("session 7", seconds, transactions)], 0))
+    assert check.level == level
+    assert "session 7 holds one over" in check.text

@@ -28,22 +28,29 @@ CONNECTIONS_LEFT = """SELECT 1 + LEAST(
 KEEPER_CONNECTIONS = 3
 READ_PID = Query("SELECT pg_backend_pid()")
 CLOCK_AND_ROLE = "SELECT {now}, pg_is_in_recovery(), COUNT(*) FROM pg_stat_replication"
-#: Who holds the oldest snapshot, for how many seconds if that is known, and how many transactions
-#: have begun since then.
-OLDEST_SNAPSHOT = """SELECT what, seconds, age(held) FROM (
-    SELECT concat('session ', pid, ' (', application_name, ', ', state, ')') AS what,
-        extract(epoch FROM clock_timestamp() - xact_start)::bigint AS seconds, backend_xmin AS held
-        FROM pg_stat_activity WHERE pid <> pg_backend_pid()
+#: Who holds back vacuum in this database, for how many seconds if known, and how many transactions
+#: have begun since then. Whoever writes does so, too, and is named before those whose snapshots are
+#: old for that reason. VACUUM and other databases do not count, but each slot and standby does.
+OLDEST_SNAPSHOT = """SELECT what, extract(epoch FROM clock_timestamp() - since)::bigint, held FROM (
+    SELECT CASE WHEN datid IS NULL THEN 'standby ' || application_name ELSE concat('session ', pid,
+        ' of ' || usename, ' (', concat_ws(', ', NULLIF(application_name, ''), COALESCE(state,
+            'state and time are hidden: GRANT pg_read_all_stats TO ' || quote_ident(current_user))),
+        ')') END AS what, xact_start AS since,
+        GREATEST(age(backend_xmin), age(backend_xid)) AS held, age(backend_xid) AS own
+        FROM pg_stat_activity WHERE pid NOT IN (
+            SELECT pg_backend_pid() UNION SELECT pid FROM pg_stat_progress_vacuum)
+        AND (datname = current_database()
+            OR (datid IS NULL AND pid IN (SELECT pid FROM pg_stat_replication)))
     UNION ALL SELECT concat('replication slot ', slot_name, CASE WHEN NOT active THEN
-        ' (forgotten?)' END), NULL, xmin FROM pg_replication_slots
-    UNION ALL SELECT 'standby ' || application_name, NULL, backend_xmin FROM pg_stat_replication
-    UNION ALL SELECT 'prepared transaction ' || gid,
-        extract(epoch FROM clock_timestamp() - prepared)::bigint, transaction FROM pg_prepared_xacts
-    ) holders WHERE held IS NOT NULL ORDER BY age(held) DESC LIMIT 1"""
+        ' (forgotten?)' END), NULL, age(xmin), NULL FROM pg_replication_slots
+    UNION ALL SELECT 'prepared transaction ' || gid, prepared, age(transaction), age(transaction)
+        FROM pg_prepared_xacts WHERE database = current_database()
+    ) holders WHERE held IS NOT NULL ORDER BY held DESC, own DESC NULLS LAST, since LIMIT 1"""
 DEAD_ROWS = """SELECT n_dead_tup, n_live_tup FROM pg_stat_all_tables
     WHERE relid = to_regclass('{jobs}')"""
-#: A snapshot is reported if it is older than this many seconds, or than this many transactions.
-OLD_SECONDS, OLD_TRANSACTIONS = 300, 1_000_000
+#: doctor warns of a snapshot that is older than this many seconds, or than this many transactions,
+#: unless it is so new that it only looks old because somebody writes in another database.
+OLD_SECONDS, OLD_TRANSACTIONS, NEW_SECONDS = 300, 1_000_000, 10
 #: How many connections should be left, how many dead rows are few, and after how many seconds
 #: autovacuum should look again at tables that have more.
 FEW_CONNECTIONS, FEW_DEAD_ROWS, SHORT_NAPTIME = 20, 100_000, 15
@@ -71,10 +78,9 @@ def checks(session: PostgreSQLSession, schema: PostgreSQLSchema, shared: bool) -
 
 
 def is_shared(session: PostgreSQLSession, connect: Callable[[], PostgreSQLSession]) -> bool:
-    """Return whether a pooler may use another session of the server for each transaction, also if
-    the URL says that it does not. Then a new connection gets the session that another one has just
-    used. While it has that one, the other gets another. Clients that come in between can hide it,
-    but hardly five times."""
+    """Return whether a pooler may use another session of the server for each transaction, whatever
+    the URL says. Then a new connection gets the session that another has just used, and the other
+    gets another one meanwhile. Clients that come in between can hide it, but hardly five times."""
     if not session.options.is_session:
         return session.wire.is_shared
     with closing(connect()) as one, closing(connect()) as other:
@@ -129,10 +135,10 @@ def _durability(found: dict[str, str]) -> Check:
 def _replication(found: dict[str, str], standbys: int) -> Check:
     if not standbys:
         return Check("replication", "ok", "no standby: the jobs are as safe as this one server")
+    how = "asynchronous: a failover may lose the last jobs, unless synchronous_standby_names is set"
     if found["synchronous_standby_names"] and found["synchronous_commit"] not in ("off", "local"):
-        return Check("replication", "ok", f"{standbys} standby(s), synchronous")
-    return Check("replication", "ok", f"{standbys} standby(s), asynchronous: a failover may lose"
-                 " the last jobs, unless synchronous_standby_names is set")  # fmt: skip
+        how = "synchronous"
+    return Check("replication", "ok", f"{standbys} standby(s), {how}")
 
 
 def _primary(is_standby: bool) -> Check:
@@ -143,8 +149,7 @@ def _primary(is_standby: bool) -> Check:
 
 def _autovacuum(found: dict[str, str], dead: QueryResult) -> Check:
     if found["autovacuum"] != "on":
-        return Check("autovacuum", "bad", "autovacuum is off: the tables grow without end; set it"
-                     " to on")  # fmt: skip
+        return Check("autovacuum", "bad", "it is off: the tables grow without end; set it to on")
     seconds = int(found["autovacuum_naptime"])
     if seconds > SHORT_NAPTIME and dead.rows and dead.rows[0][0] > FEW_DEAD_ROWS:
         return Check("autovacuum", "warn", f"it looks for dead rows every {seconds} s only, so busy"
@@ -157,19 +162,19 @@ def _snapshot(found: QueryResult) -> Check:
     if not found.rows:
         return Check("snapshot", "ok", "nobody holds one")
     what, seconds, transactions = found.rows[0]
-    age = f"for {seconds} s" if seconds is not None else f"over {transactions} transactions"
-    is_old = transactions > OLD_TRANSACTIONS if seconds is None else seconds > OLD_SECONDS
-    if not is_old:
-        return Check("snapshot", "ok", f"the oldest is held {age}")
-    return Check("snapshot", "warn", f"{what} holds a snapshot {age}: done jobs stay in the tables"
-                 " until it is closed")  # fmt: skip
+    text = f"{what} holds one over {transactions} transactions"
+    text += "" if seconds is None else f", for {seconds} s"
+    limit = OLD_SECONDS if transactions <= OLD_TRANSACTIONS else NEW_SECONDS
+    if (transactions <= OLD_TRANSACTIONS) if seconds is None else (seconds <= limit):
+        return Check("snapshot", "ok", text)
+    return Check("snapshot", "warn", f"{text}: done jobs stay in the tables until it is closed")
 
 
 def _dead_rows(found: QueryResult) -> Check:
     dead, live = found.rows[0] if found.rows else (0, 0)
-    text = f"the table of jobs has {live} rows and {dead} dead ones"
-    level = "ok" if dead < FEW_DEAD_ROWS + 3 * live else "warn"
-    return Check("dead rows", level, text)
+    many = FEW_DEAD_ROWS + 3 * live
+    text = f"the table of jobs has {live} rows and {dead} dead ones (many: {many}); vacuum removes"
+    return Check("dead rows", "ok" if dead < many else "warn", f"{text} what no snapshot needs")
 
 
 def _connections(session: PostgreSQLSession, left: int, shared: bool) -> Check:
