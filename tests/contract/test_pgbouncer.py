@@ -3,15 +3,21 @@ therefore keep neither settings nor prepared statements."""
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from threading import Barrier, Lock
 
 import psycopg
 import pytest
 
+import poolq
 from poolq.engines.base import Push
-from poolq.engines.postgresql import PostgreSQLEngine
+from poolq.engines.postgresql import PostgreSQLEngine, wire
+from poolq.engines.postgresql.session import PostgreSQLSession
+from poolq.engines.sql import servers
 from poolq.engines.sql.session import Query
 from poolq.errors import ConfigError, EngineUnavailable
 from tests.conftest import OwnPostgreSQL
@@ -28,9 +34,13 @@ from tests.contract.helpers import (
     tied,
     total,
 )
+from tests.contract.test_parallel import in_a_fork
 from tests.contract.test_sql_postgresql import commit_unsynced
 from tests.support.pgbouncer import PgBouncer
+from tests.support.postgresql import PostgreSQL
+from tests.support.producing import MODULE, produce_to
 from tests.support.scratch import Scratch
+from tests.support.wait import until
 
 SETTINGS = "SELECT current_setting('lock_timeout'), current_setting('enable_seqscan')"
 OURS, SERVERS = ("3s", "off"), ("0", "on")
@@ -211,3 +221,127 @@ def test_a_pooler_that_is_killed_and_comes_back(
         pooler.start()
         push(engine, "c")
         assert Counter(Worker(direct).drain()) == Counter("ac")
+
+
+@pytest.fixture
+def cold(
+    scratch: Scratch,
+    postgresql_server: PostgreSQL,
+    postgresql: PostgreSQLEngine,
+    opened: OpenEngine,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Callable[[int], PostgreSQLEngine]]:
+    """Dispatch by an engine that has not connected yet, through a pooler of so many sessions."""
+    with ExitStack() as stack:
+
+        def start(size: int) -> PostgreSQLEngine:
+            pooler = PgBouncer(scratch.folder("small"), postgresql_server, "transaction", size=size)
+            engine = through(stack.enter_context(pooler), postgresql, opened)
+            monkeypatch.setattr(MODULE, "_chosen", produce_to(engine))  # type: ignore[arg-type]  # any
+            return engine
+
+        yield start
+
+
+def ship_within(url: str, begun: Callable[[], object] = lambda: None, *, first: bool) -> str:
+    """Dispatch in a transaction that has sent a statement, before the block or in it."""
+    with psycopg.connect(url) as theirs:
+        if not first:
+            theirs.execute("SELECT 1")
+            begun()
+        with poolq.within(theirs):
+            theirs.execute("SELECT 1")
+            return poolq.dispatch("jobs:Ship", queue="q")
+
+
+def test_many_blocks_at_once_in_a_new_process_need_one_connection_more(
+    cold: Callable[[int], PostgreSQLEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, all_there, opens = cold(3), Barrier(12), []
+    open_session = engine._open_session
+
+    def opening(lost: Sequence[str]) -> PostgreSQLSession:
+        opens.append(lost)
+        return open_session(lost)
+
+    def act(_: int) -> str:
+        all_there.wait()
+        return ship_within(engine.url, first=True)
+
+    monkeypatch.setattr(servers, "READING", 60.0)
+    monkeypatch.setattr(engine, "_open_session", opening)
+    with ThreadPoolExecutor(12) as threads:
+        ids = list(threads.map(act, range(12)))
+        assert len(opens) == 1
+        ids += threads.map(lambda _: ship_within(engine.url, first=False), range(12))
+    assert len(opens) == 1
+    assert count_of(engine).ready == len(set(ids)) == 24
+
+
+def test_after_a_dispatch_a_block_needs_no_other_connection(
+    cold: Callable[[int], PostgreSQLEngine],
+) -> None:
+    engine = cold(1)
+    poolq.dispatch("jobs:Ship", queue="q")
+    with ThreadPoolExecutor(3) as threads:
+        list(threads.map(lambda _: ship_within(engine.url, first=False), range(9)))
+    assert count_of(engine).ready == 10
+
+
+def test_who_cannot_have_the_one_connection_reads_what_it_is_for(
+    cold: Callable[[int], PostgreSQLEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = cold(1)
+    with monkeypatch.context() as patch:
+        patch.setattr(wire, "SOCKET_TIMEOUT", 0.5)
+        with pytest.raises(EngineUnavailable) as caught:
+            ship_within(engine.url, first=False)
+    assert "by a connection of its own which database it has" in str(caught.value)
+    assert not caught.value.maybe_stored
+    ship_within(engine.url, first=True)
+    ship_within(engine.url, first=False)
+    assert count_of(engine).ready == 2
+
+
+def test_who_waits_for_the_one_connection_reads_after_a_failure(
+    pooled: PostgreSQLEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A failure is not kept."""
+    waiting, tries, open_session = Waiting(), [], pooled._open_session
+
+    def refuse_once(lost: Sequence[str]) -> PostgreSQLSession:
+        tries.append(lost)
+        if len(tries) > 1:
+            return open_session(lost)
+        until(lambda: waiting.count == 5, what="all threads")
+        raise EngineUnavailable("away")
+
+    monkeypatch.setattr(servers, "READING", 60.0)
+    monkeypatch.setattr(pooled, "_open_session", refuse_once)
+    monkeypatch.setattr(pooled, "_reading", waiting)
+    with ThreadPoolExecutor(5) as threads:
+        readers = [threads.submit(pooled._load_store) for _ in range(5)]
+        failed = [str(one.exception()) for one in readers if one.exception()]
+    assert [text.partition(";")[0] for text in failed] == ["away"]
+    assert len(tries) == 2
+
+
+def test_a_child_waits_for_no_thread_of_its_parent(
+    pooled: PostgreSQLEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(servers, "READING", 10_000.0)
+    is_held = {os.getpid(): Lock()}
+    monkeypatch.setattr(pooled, "_reading", is_held)
+    with is_held[os.getpid()]:
+        in_a_fork(pooled._load_store)
+
+
+class Waiting(dict[int, object]):
+    """Counts who wants the lock."""
+
+    count = 0
+
+    def setdefault(self, key: int, default: object = None) -> object:
+        found = super().setdefault(key, default)
+        self.count += 1
+        return found

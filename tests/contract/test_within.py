@@ -20,8 +20,8 @@ from sqlalchemy.orm import scoped_session, sessionmaker
 
 import poolq
 from poolq.engines.base import Engine
+from poolq.engines.mysql import MySQLEngine
 from poolq.engines.postgresql import PostgreSQLEngine
-from poolq.engines.sql.engine import SQLEngine
 from poolq.jobs import message_template
 from poolq.jobs.message import decode
 from tests.conftest import url_of
@@ -195,16 +195,16 @@ def test_another_database(
 ) -> None:
     """A random id tells it from that of another server, which is read once for each connection. Of
     one server, the statements name it."""
-    assert isinstance(engine, SQLEngine)
+    assert isinstance(engine, MySQLEngine)
     cursor.execute(f"CREATE DATABASE {namespace}")
     for table in ("jobs", "schema"):
         name = f"{engine.namespace}_{table}"
         cursor.execute(f"CREATE TABLE {namespace}.{name} SELECT * FROM {name}")
     layer.begin()
     with poolq.within(layer.given):
-        engine._database_id._own = "that of one before it"
+        engine._store = engine._store._replace(id="that of one before it")
         ship(1)
-        engine._database_id._own = "not asked for again"
+        engine._store = engine._store._replace(id="not asked for again")
         layer.execute(f"USE {namespace}")
         ship(2)
     layer.commit()

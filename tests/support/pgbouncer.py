@@ -26,11 +26,14 @@ max_prepared_statements = {prepared}
 
 
 class PgBouncer(Server):
-    """`mode`: transaction or session. `prepared`: how many statements it keeps for each client."""
+    """`mode`: transaction or session. `prepared`: how many statements it keeps for each client.
+    `size`: how many sessions its clients share."""
 
     privileges = AS_USER
 
-    def __init__(self, folder: Path, behind: PostgreSQL, mode: str, prepared: int = 0) -> None:
+    def __init__(
+        self, folder: Path, behind: PostgreSQL, mode: str, prepared: int = 0, size: int = 0
+    ) -> None:
         super().__init__(folder)
         users = folder / "users.txt"
         users.write_text('"poolq" ""\n')
@@ -38,7 +41,8 @@ class PgBouncer(Server):
         self._file.write_text(
             SETTINGS.format(
                 host=behind.host, port=behind.port, listen=self.host, own_port=self.port,
-                users=users, mode=mode, prepared=prepared, size=5 if mode == "transaction" else 100,
+                users=users, mode=mode, prepared=prepared,
+                size=size or (5 if mode == "transaction" else 100),
             )
         )  # fmt: skip
         if AS_USER:

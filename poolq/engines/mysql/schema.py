@@ -19,7 +19,7 @@ class MySQLSchema(ServerSchema[MySQLSession]):
             raise EngineUnavailable(
                 f"{self.redacted_url}: another migration is running; try again later"
             )
-        missing = self.missing(self.read(session))
+        missing = self.missing(self.read(session).version)
         if missing:
             session.read(*map(Query, missing), Query(WRITE_VERSION, (self.number,)))
         return bool(missing)

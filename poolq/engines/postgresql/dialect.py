@@ -1,11 +1,15 @@
 """PostgreSQL's SQL for the tokens of templates."""
 
 from poolq.engines.postgresql.wake_tokens import WAKE_TOKENS
+from poolq.engines.sql.servers import READ_STORE
 from poolq.engines.sql.session import Dialect, TemplateToken
 from poolq.engines.sql.within import READ_ID
 
 #: Autovacuum begins early, because done jobs leave dead rows.
 _VACUUMED = " WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_cost_delay = 0)"
+
+_READ_STORE = """SELECT s.version, c.relnamespace::regnamespace::text, s.*
+    FROM {schema} s JOIN pg_class c ON c.oid = s.tableoid"""
 
 
 def _joined(columns: str) -> str:
@@ -35,7 +39,11 @@ DIALECT = Dialect(
     random="gen_random_uuid()::text",
     user_now="(extract(epoch FROM statement_timestamp()) * 1000000)::bigint",
     more_tables=("answers", "added", "tokens"),
-    instead=WAKE_TOKENS | {READ_ID: READ_ID + ", {waiting}"},  # tests the right to that, too
+    instead={
+        **WAKE_TOKENS,
+        READ_STORE: _READ_STORE,
+        READ_ID: READ_ID + ", {waiting}",  # tests the right to that, too
+    },
 )
 
 

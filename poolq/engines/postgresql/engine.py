@@ -16,14 +16,13 @@ from poolq.engines.postgresql.wire import ServerError
 from poolq.engines.sql.job_counters import Folding
 from poolq.engines.sql.queues.queue_discovery import QueueState
 from poolq.engines.sql.servers import ServerEngine
-from poolq.engines.sql.session import Query, RenderedSQL
+from poolq.engines.sql.session import RenderedSQL
 from poolq.engines.sql.waiting import POLL_INTERVAL, Watch
 from poolq.engines.sql.within import UserSQL
 
 #: The share of the time in which claims and waiters look from the heads of queues, past the jobs
 #: that were done since somebody has opened a snapshot.
 LOOK_SHARE = 1 / 50
-SCHEMA_NAME = "SELECT relnamespace::regnamespace::text FROM pg_class WHERE oid = to_regclass(?)"
 
 
 class PostgreSQLEngine(ServerEngine[PostgreSQLSession]):
@@ -54,8 +53,7 @@ class PostgreSQLEngine(ServerEngine[PostgreSQLSession]):
     def _user_texts(self) -> RenderedSQL:
         """Return statements that name the schema, whatever the `search_path` of a connection."""
         if self._qualified is None:
-            (found,) = self.session.read(Query(SCHEMA_NAME, (self.texts["{schema}"],)))
-            self._qualified = RenderedSQL(with_schema(found.rows[0][0]), self.namespace)
+            self._qualified = RenderedSQL(with_schema(self._load_store().schema), self.namespace)
         return self._qualified
 
     def _load_due_states(self, queues: Queues) -> tuple[list[QueueState], int | None, int]:

@@ -11,7 +11,7 @@ from poolq.engines.postgresql.session import PostgreSQLSession
 from poolq.engines.postgresql.wire import ServerError
 from poolq.engines.sql.rights import grants
 from poolq.engines.sql.schema import READ_VERSION, SHARED, WRITE_VERSION
-from poolq.engines.sql.servers import ServerSchema
+from poolq.engines.sql.servers import ServerSchema, Store
 from poolq.engines.sql.session import Query, RenderedSQL, Transaction
 from poolq.errors import ConfigError, EngineError
 
@@ -62,11 +62,11 @@ class PostgreSQLSchema(ServerSchema[PostgreSQLSession]):
             raise ConfigError(f"{self.redacted_url}: {NO_SCHEMA}")
         return str(found.rows[0][0])
 
-    def read(self, session: PostgreSQLSession) -> int:
-        version = super().read(session)
-        if not version:
+    def read(self, session: PostgreSQLSession) -> Store:
+        store = super().read(session)
+        if not store.version:
             self._check_schema(session)
-        return version
+        return store
 
     def _migrate(self, session: PostgreSQLSession) -> bool:
         self._check_schema(session)

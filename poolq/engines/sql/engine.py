@@ -33,7 +33,7 @@ from poolq.engines.sql.queues.turns import Turns
 from poolq.engines.sql.schedules.store import SQLSchedules
 from poolq.engines.sql.schema import SQLSchema, check_namespace
 from poolq.engines.sql.session import Dialect, Query, RenderedSQL, Session, Transaction, in_chunks
-from poolq.engines.sql.within import DatabaseId, UserSQL, UserTransaction
+from poolq.engines.sql.within import UserSQL, UserTransaction
 from poolq.engines.transactions.connection import UserConnection
 from poolq.errors import EngineUnavailable, TransactionError
 from poolq.jobs.limits import ADMITTED, Admission, Asked
@@ -71,12 +71,6 @@ class SQLEngine(Engine):
         self._swept = limit_windows.FIRST_POSITION
         self._woken: set[str] = set()  # see `take_wakeup`
         self.schedules = SQLSchedules(lambda: self.session)
-        self._database_id = DatabaseId(
-            self.user_sql,
-            lambda: self._user_texts(),
-            redacted_url,
-            lambda one: self.session.read(one),
-        )
 
     @property
     @abstractmethod
@@ -124,9 +118,9 @@ class SQLEngine(Engine):
         """Return the statements for connections of the application."""
         return self.texts
 
+    @abstractmethod
     def _check_database(self, connection: UserConnection) -> None:
         """Raise TransactionError if the connection does not have the engine's database."""
-        self._database_id.check(connection)
 
     # workers
 

@@ -5,24 +5,30 @@ connection therefore has a unique name. The next connection to be opened finds t
 their names, and ends them.
 """
 
+import os
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import count, islice
 from random import random
-from typing import Any, Generic, TypeVar
+from threading import RLock
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from poolq.engines.base import Check, Queues
 from poolq.engines.connections import Connections, raised_by_handler, reentrancy_error
+from poolq.engines.sanitize import to_text
 from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sql.queues.wakeups import take_wakeup
-from poolq.engines.sql.schema import READ_VERSION, SQLSchema
+from poolq.engines.sql.schema import SQLSchema
 
 from poolq.engines.sql.session import (  # isort: skip
     Answers, BatchQuery, Dialect, Query, QueryResult, RenderedSQL, Session, Transaction, in_chunks,
 )  # fmt: skip
-from poolq.errors import EngineError, EngineUnavailable, SchemaError
+from poolq.engines.sql.within import DatabaseId
+from poolq.engines.transactions.connection import UserConnection
+from poolq.errors import EngineError, EngineRefused, EngineUnavailable, SchemaError
+from poolq.jobs.message import Push
 
 T = TypeVar("T")
 E = TypeVar("E", bound=Exception)
@@ -34,6 +40,27 @@ CURSOR_LIFETIME = 0.1
 RETRY_TIMEOUT = 10.0
 #: Seconds by which the server's clock may differ from this host's without a warning.
 MAX_CLOCK_DIFFERENCE = 1.0
+#: The version of the tables, the schema on PostgreSQL, and last the id of the database. Tables of
+#: an earlier version have no id.
+READ_STORE = "SELECT s.version, '', s.* FROM {schema} s"
+#: Seconds for which threads wait for the one that reads it, before they do so themselves: all may
+#: hold a pooler's connections, and then the first to give up lets another one read.
+READING = 1.0
+#: The end of the error if `within` cannot read it.
+ONCE = (
+    "once in a process, poolq reads by a connection of its own which database it has; if your"
+    " transaction has the last connection of a pooler, give the pooler more, or enter"
+    " poolq.within before the transaction's first statement, or dispatch outside of it at the"
+    " start of the process"
+)
+
+
+class Store(NamedTuple):
+    """What a connection of the engine has seen of the tables. `version`: 0 if there are none."""
+
+    version: int = 0
+    schema: str = ""
+    id: str = ""
 
 
 def results_by_query(
@@ -202,7 +229,7 @@ class ServerSchema(SQLSchema, Generic[S]):
 
     def version(self) -> int:
         with closing(self._connect()) as session:
-            return self.read(session)
+            return self.read(session).version
 
     def migrate(self) -> bool:
         with closing(self._connect()) as session:
@@ -212,17 +239,21 @@ class ServerSchema(SQLSchema, Generic[S]):
     def _migrate(self, session: S) -> bool:
         """Do what `migrate` does over a connection."""
 
-    def read(self, session: S) -> int:
-        """Return the version of the tables that a connection sees, as `version` does."""
+    def read(self, session: S) -> Store:
+        """Return what a connection sees."""
         try:
-            (found,) = session.read(Query(READ_VERSION))
+            (found,) = session.read(Query(READ_STORE))
         except SchemaError:
-            return 0
-        return int(found.rows[0][0]) if found.rows else 0
+            return Store()
+        for version, schema, *_, id_ in found.rows:
+            return Store(int(version), to_text(schema), to_text(id_))
+        return Store()
 
 
 class ServerEngine(SQLEngine, Generic[S]):
-    """See the module's head. `_lost_names`: the names of lost connections."""
+    """See the module's head. `_lost_names`: the names of lost connections. `_store`: what the last
+    new connection has seen. `_reading`: the lock of each process for what `within` reads, as that
+    of a parent may be held for ever."""
 
     schema: ServerSchema[S]
 
@@ -234,6 +265,14 @@ class ServerEngine(SQLEngine, Generic[S]):
         self._lost_names: list[str] = []
         self._connections: Connections[S] = Connections(
             self._connect, lambda session: session.close(), self._alive
+        )
+        self._store = Store()
+        self._reading: dict[int, RLock] = {}
+        self._database_id = DatabaseId(
+            self.user_sql,
+            lambda: self._user_texts(),
+            redacted_url,
+            lambda again: self._load_store(again).id,
         )
 
     @abstractmethod
@@ -253,7 +292,9 @@ class ServerEngine(SQLEngine, Generic[S]):
         try:
             session = self._open()
             try:
-                self.schema.require(self.schema.read(session))
+                store = self.schema.read(session)
+                self.schema.require(store.version)
+                self._store = store
             except BaseException:
                 session.close()
                 raise
@@ -261,6 +302,38 @@ class ServerEngine(SQLEngine, Generic[S]):
             error.maybe_stored = False
             raise
         return session
+
+    def within(
+        self, connection: UserConnection, notify: bool = True
+    ) -> Callable[[Sequence[Push]], object]:
+        """As in the base. The own connection that a new process needs is opened here, where the
+        application has often sent nothing yet: a small pooler may have no second one."""
+        store = super().within(connection, notify)
+        with suppress(SchemaError):  # a dispatch says what is wrong with the tables
+            self._load_store()
+        return store
+
+    def _check_database(self, connection: UserConnection) -> None:
+        self._database_id.check(connection)
+
+    def _load_store(self, again: bool = False) -> Store:
+        """Return what the engine's connections see. If none has been opened yet, one thread opens
+        one, and others wait for it. Raises EngineError."""
+        if self._store.id and not again:
+            return self._store
+        lock = self._reading.setdefault(os.getpid(), RLock())
+        is_mine = lock.acquire(timeout=READING)
+        try:
+            if again or not self._store.id:
+                self._store = self.schema.read(self.session)
+        except EngineRefused:
+            raise
+        except EngineUnavailable as error:
+            raise EngineUnavailable(f"{error}; {ONCE}") from error
+        finally:
+            if is_mine:
+                lock.release()
+        return self._store
 
     def _alive(self, session: S) -> bool:
         alive = session.alive()

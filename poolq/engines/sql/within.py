@@ -6,7 +6,8 @@ if it did not; the worker that claims it parks it. How waiters notice a late com
 `queues/wakeups.py`.
 
 The connection must have the engine's database, and not another one of that name. A random id in the
-table `schema` shows it, which is read once for each of the driver's connections.
+table `schema` shows it, which is read once for each of the driver's connections. The engine's own
+connections have brought theirs (`servers.py`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +19,7 @@ from weakref import WeakSet
 
 from poolq.config.own_command import own_command
 from poolq.engines.sanitize import to_text
-from poolq.engines.sql.session import Query, QueryResult, RenderedSQL, first_chunk
+from poolq.engines.sql.session import RenderedSQL, first_chunk
 from poolq.engines.transactions.connection import UserConnection
 from poolq.errors import TransactionError
 from poolq.jobs.message import Push
@@ -49,20 +50,20 @@ class UserSQL(NamedTuple):
 
 class DatabaseId:
     """Tells whether a connection of the application has the engine's database. `texts` returns the
-    statements for connections of the application. `read` reads by a connection of the engine."""
+    statements for connections of the application. `load` returns the id of the engine's database,
+    and reads it again if its argument is True, as it changes if this is made anew."""
 
     def __init__(
         self,
         user_sql: UserSQL,
         texts: Callable[[], RenderedSQL],
         redacted_url: str,
-        read: Callable[[Query], list[QueryResult]],
+        load: Callable[[bool], str],
     ) -> None:
         self._user_sql = user_sql
         self._texts = texts
         self._redacted_url = redacted_url
-        self._read = read
-        self._own = ""
+        self._load = load
         self._proved: WeakSet[Any] = WeakSet()
 
     def check(self, connection: UserConnection) -> None:
@@ -84,19 +85,13 @@ class DatabaseId:
                     f" {own_command('db migrate')} has made the tables"
                 )
             raise TransactionError(what) from error
-        if found != self._load() and found != self._load(again=True):
+        if found != self._load(False) and found != self._load(True):
             raise TransactionError(
                 f"{connection.label} has another table {table} than poolq's engine,"
                 f" {self._redacted_url}: let both have one database, or use poolq.after_commit"
             )
         with suppress(TypeError):  # a driver's class that allows no weak references
             self._proved.add(connection.raw())
-
-    def _load(self, again: bool = False) -> str:
-        """Return the id of the engine's database. It changes if this is made anew."""
-        if again or not self._own:
-            self._own = to_text(self._read(Query(READ_ID))[0].rows[0][0])
-        return self._own
 
 
 def require_transaction(connection: UserConnection) -> None:
