@@ -24,8 +24,7 @@ CONNECTIONS_LEFT = """SELECT 1 + LEAST(
     (SELECT NULLIF(datconnlimit, -1) FROM pg_database WHERE datname = current_database())
         - COUNT(*) FILTER (WHERE datname = current_database()))
     FROM pg_stat_activity WHERE datid IS NOT NULL AND usesysid IS NOT NULL"""
-#: Connections of a pool's keeper.
-KEEPER_CONNECTIONS = 3
+KEEPER_CONNECTIONS = 3  # of a pool's keeper
 READ_PID = Query("SELECT pg_backend_pid()")
 CLOCK_AND_ROLE = "SELECT {now}, pg_is_in_recovery(), COUNT(*) FROM pg_stat_replication"
 #: Who holds back vacuum in this database, for how many seconds if known, and how many transactions
@@ -35,14 +34,13 @@ OLDEST_SNAPSHOT = """SELECT what, extract(epoch FROM clock_timestamp() - since):
     SELECT CASE WHEN datid IS NULL THEN 'standby ' || application_name ELSE concat('session ', pid,
         ' of ' || usename, ' (', concat_ws(', ', NULLIF(application_name, ''), COALESCE(state,
             'state and time are hidden: GRANT pg_read_all_stats TO ' || quote_ident(current_user))),
-        ')') END AS what, xact_start AS since,
-        GREATEST(age(backend_xmin), age(backend_xid)) AS held, age(backend_xid) AS own
-        FROM pg_stat_activity WHERE pid NOT IN (
-            SELECT pg_backend_pid() UNION SELECT pid FROM pg_stat_progress_vacuum)
+        ')') END AS what, xact_start AS since, age(backend_xid) AS own,
+        GREATEST(age(backend_xmin), age(backend_xid)) AS held FROM pg_stat_activity
+        WHERE pid NOT IN (SELECT pg_backend_pid() UNION SELECT pid FROM pg_stat_progress_vacuum)
         AND (datname = current_database()
             OR (datid IS NULL AND pid IN (SELECT pid FROM pg_stat_replication)))
     UNION ALL SELECT concat('replication slot ', slot_name, CASE WHEN NOT active THEN
-        ' (forgotten?)' END), NULL, age(xmin), NULL FROM pg_replication_slots
+        ' (forgotten?)' END), NULL, NULL, age(xmin) FROM pg_replication_slots
     UNION ALL SELECT 'prepared transaction ' || gid, prepared, age(transaction), age(transaction)
         FROM pg_prepared_xacts WHERE database = current_database()
     ) holders WHERE held IS NOT NULL ORDER BY held DESC, own DESC NULLS LAST, since LIMIT 1"""
@@ -66,9 +64,11 @@ def checks(session: PostgreSQLSession, schema: PostgreSQLSchema, shared: bool) -
         Check("version", "ok", f"PostgreSQL {found['server_version']}"),
         schema.check(),
         *unique_keys.checks(session),
-        _durability(found),
+        Check("durability", *_durability(found)),
         _replication(found, standbys),
-        _primary(is_standby),
+        Check("primary", "bad", "this is a standby; use the primary")
+        if is_standby
+        else Check("primary", "ok", "this server accepts writes"),
         _autovacuum(found, dead),
         _snapshot(oldest),
         _dead_rows(dead),
@@ -121,15 +121,13 @@ def server(session: PostgreSQLSession) -> ServerInfo:
     return ServerInfo(f"PostgreSQL {found.rows[0][0].split()[0]}")
 
 
-def _durability(found: dict[str, str]) -> Check:
+def _durability(found: dict[str, str]) -> tuple[str, str]:
     if found["fsync"] == "off":
-        return Check("durability", "bad", "fsync is off: a crash may destroy the database;"
-                     " set it to on")  # fmt: skip
+        return "bad", "fsync is off: a crash may destroy the database; set it to on"
     setting = f"synchronous_commit is {found['synchronous_commit']}"
     if found["synchronous_commit"] == "off":
-        return Check("durability", "warn", f"{setting}: a crash of the server loses the last"
-                     " accepted jobs; set it to on")  # fmt: skip
-    return Check("durability", "ok", f"{setting}: every commit waits for the disk")
+        return "warn", f"{setting}: a crash of the server loses the last jobs; set it to on"
+    return "ok", f"{setting}: every commit waits for the disk"
 
 
 def _replication(found: dict[str, str], standbys: int) -> Check:
@@ -139,12 +137,6 @@ def _replication(found: dict[str, str], standbys: int) -> Check:
     if found["synchronous_standby_names"] and found["synchronous_commit"] not in ("off", "local"):
         how = "synchronous"
     return Check("replication", "ok", f"{standbys} standby(s), {how}")
-
-
-def _primary(is_standby: bool) -> Check:
-    if not is_standby:
-        return Check("primary", "ok", "this server accepts writes")
-    return Check("primary", "bad", "this is a standby; use the primary")
 
 
 def _autovacuum(found: dict[str, str], dead: QueryResult) -> Check:
@@ -179,11 +171,9 @@ def _dead_rows(found: QueryResult) -> Check:
 
 def _connections(session: PostgreSQLSession, left: int, shared: bool) -> Check:
     if shared and session.options.is_session:
-        return Check("pooler", "bad", "it is in transaction mode, although the URL says"
-                     " ?pooler=session; set pool_mode = session, or leave that out")  # fmt: skip
+        return Check("pooler", "bad", "set pool_mode = session, or omit ?pooler=session")
     if shared:
-        return Check("pooler", "warn", "a pooler may use another connection for each transaction:"
-                     " producers work, pools do not")  # fmt: skip
+        return Check("pooler", "warn", "it shares connections: producers work, pools do not")
     level = "ok" if left >= FEW_CONNECTIONS else "warn"
     advice = "" if level == "ok" else "; raise max_connections, or run fewer processes"
     return Check("connections", level, f"{left} are left; a pool needs one for each worker, and"
