@@ -204,11 +204,14 @@ def _retry_push(to: _Producer, pushes: Sequence[Push], error: EngineUnavailable)
 
 
 def _pauses(timeout: float) -> Iterator[bool]:
-    """Yield True after a pause before each further attempt, for `timeout` seconds."""
-    give_up, backoff = time.monotonic() + timeout, ExponentialPause()
+    """Yield True after a pause before each further attempt, for `timeout` seconds. None begins that
+    would end later if it took as long as the one before: it may take seconds, without an answer."""
+    give_up, backoff, took = time.monotonic() + timeout, ExponentialPause(), 0.0
     for failures in count(1):
         pause = backoff.pause(failures, random.random())
-        if time.monotonic() + pause > give_up:
+        if time.monotonic() + pause + took > give_up:
             return
         time.sleep(pause)
+        began = time.monotonic()
         yield True
+        took = time.monotonic() - began

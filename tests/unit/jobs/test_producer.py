@@ -320,3 +320,31 @@ def test_a_new_file_in_a_folder_that_is_no_project_is_named_once(
     text = f"poolq: jobs go into the new file {unchosen}/poolq.db, as no folder here or above has"
     assert said.count(text) == (not beside)
     assert (beside != "") or "poolq.toml, pyproject.toml or .env; put one beside your jobs" in said
+
+
+class Silent(NullEngine):
+    """Does not answer: each attempt takes 5 s on the clock that the test moves."""
+
+    at = 0.0
+
+    def monotonic(self) -> float:
+        return self.at
+
+    def sleep(self, pause: float) -> None:
+        self.at += pause
+
+    def push(self, pushes: Sequence[Push]) -> list[str]:
+        self.at += 5.0
+        raise gone(*(one.id for one in pushes))
+
+
+@pytest.mark.parametrize(("timeout", "most"), [(10.0, 10.2), (11.0, 15.4), (0.0, 5.0)])
+def test_a_dispatch_takes_its_time_and_at_most_one_attempt(
+    monkeypatch: pytest.MonkeyPatch, timeout: float, most: float
+) -> None:
+    silent = Silent("null://", "poolq")
+    monkeypatch.setattr(MODULE, "time", silent)
+    monkeypatch.setattr(MODULE, "_chosen", produce_to(silent, timeout=timeout))
+    with pytest.raises(EngineUnavailable):
+        poolq.dispatch("jobs:A")
+    assert most - 0.4 < silent.at <= most
