@@ -314,6 +314,20 @@ def test_another_database_of_postgresql(
 
 
 @pytest.mark.parametrize("engine_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("broken", ["aborted", "closed"])
+def test_a_connection_that_is_of_no_use_any_more(engine: Engine, broken: str) -> None:
+    with closing(psycopg.connect(engine.url)) as raw:
+        if broken == "closed":
+            raw.close()
+        else:
+            with pytest.raises(psycopg.errors.DivisionByZero):
+                raw.execute("SELECT 1 / 0")
+        advice = rf"{broken}.*; roll your transaction back, or connect again$"
+        with poolq.within(raw), pytest.raises(poolq.TransactionError, match=advice):
+            ship(1)
+
+
+@pytest.mark.parametrize("engine_url", ["postgresql"], indirect=True)
 @pytest.mark.parametrize("name", ["connection", "session", "django"])
 def test_a_layer_that_connects_to_another_database(
     engine: Engine, open_layer: OpenLayer, namespace: str, name: str

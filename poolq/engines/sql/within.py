@@ -84,6 +84,8 @@ class DatabaseId:
                     f": it needs the database of poolq's engine, {self._redacted_url}, in which"
                     f" {own_command('db migrate')} has made the tables"
                 )
+            else:
+                what += "; roll your transaction back, or connect again"
             raise TransactionError(what) from error
         if found != self._load(False) and found != self._load(True):
             raise TransactionError(
