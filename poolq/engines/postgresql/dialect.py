@@ -10,6 +10,7 @@ _VACUUMED = " WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_cos
 
 _READ_STORE = """SELECT s.version, c.relnamespace::regnamespace::text, s.*
     FROM {schema} s JOIN pg_class c ON c.oid = s.tableoid"""
+_READ_ID = READ_ID + ", {waiting}"  # tests the right to that, too
 
 
 def _joined(columns: str) -> str:
@@ -39,11 +40,7 @@ DIALECT = Dialect(
     random="gen_random_uuid()::text",
     user_now="(extract(epoch FROM statement_timestamp()) * 1000000)::bigint",
     more_tables=("answers", "added", "tokens"),
-    instead={
-        **WAKE_TOKENS,
-        READ_STORE: _READ_STORE,
-        READ_ID: READ_ID + ", {waiting}",  # tests the right to that, too
-    },
+    instead=WAKE_TOKENS | {READ_STORE: _READ_STORE, READ_ID: _READ_ID},
 )
 
 

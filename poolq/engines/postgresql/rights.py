@@ -40,8 +40,7 @@ def missing_grant(error: ServerError, options: PostgreSQLOptions) -> str:
 
 
 def grant_within(error: Exception, texts: RenderedSQL, by: UserConnection) -> str:
-    """Return the GRANT that a dispatch by this connection lacks; "" after another error.
-    `texts` have names with their schema."""
+    """Return the GRANT that a dispatch by this connection lacks, or "". `texts` name the schema."""
     found = _DENIED.search(str(error).partition("\n")[0])
     if found is None:
         return ""

@@ -20,7 +20,6 @@ LOCK_MIGRATION = "SELECT pg_advisory_xact_lock(hashtextextended(?, 0))"
 HAS_TABLES = "SELECT to_regclass(?) IS NOT NULL"
 #: The first schema of the search path that exists and may be used, and whether this one exists.
 FIND_SCHEMA = "SELECT current_schema(), to_regnamespace(?) IS NOT NULL"
-
 #: The first schema of the search path that has the tables, or else that exists, usable or not.
 FIND_HOME = """SELECT home.nspname FROM pg_namespace home JOIN unnest(string_to_array(replace(
         current_setting('search_path'), '"$user"', quote_ident(current_user)), ','))

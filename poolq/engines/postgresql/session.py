@@ -29,16 +29,15 @@ BEGIN, COMMIT, ROLLBACK = Query("BEGIN"), Query("COMMIT"), Query("ROLLBACK")
 MARK_CLAIMED = """UPDATE {jobs} SET place = ?, request = ?, taken = {now},
     admitted = CASE WHEN lasts > ? THEN 1 ELSE 0 END, idx = ? + array_position(?, id)
     WHERE id {in_list}"""
-#: The sequence `waiting` holds until when somebody waits, in milliseconds. It is in no transaction
-#: and leaves no old versions. As all commits that notify stand in line, nobody is told anything
-#: while nobody waits.
+#: The sequence `waiting` has until when somebody waits, in milliseconds, without old versions. As
+#: all commits that notify stand in line, nobody is told anything while nobody waits.
 _NOW_MS = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 TELL = f"SELECT pg_notify('{{namespace}}_waiting', ?) FROM {{waiting}} WHERE last_value > {_NOW_MS}"
 #: The same, as a value of no bytes. RETURNING would give the application's layer a row to read.
 _TOLD = f"COALESCE(({TELL.replace('?)', '?)::text::bytea')}), {{no_bytes}})"
 INSERT_TELLING = INSERT_PLAIN.replace("?, ?, ?, ?, {no_bytes}", f"?, '', {{now}}, ?, {_TOLD}")
 #: The same for the application's connections, of which many have each statement planned anew: this
-#: takes Django a fifth less. It may be silent without the right to the sequence; see `READ_ID`.
+#: takes Django a tenth less. It may be silent without the right to the sequence; see `READ_ID`.
 TELLING = f"""CASE WHEN pg_sequence_last_value($of${{waiting}}$of$) > {_NOW_MS}
     THEN pg_notify('{{namespace}}_waiting', ?)::text::bytea ELSE {{no_bytes}} END"""
 LISTEN = 'LISTEN "{namespace}_waiting"'
