@@ -27,7 +27,7 @@ from poolq.engines.sql.session import (  # isort: skip
 )  # fmt: skip
 from poolq.engines.sql.within import DatabaseId
 from poolq.engines.transactions.connection import UserConnection
-from poolq.errors import EngineError, EngineRefused, EngineUnavailable, SchemaError
+from poolq.errors import EngineError, EngineRefused, EngineUnavailable, RightMissing, SchemaError
 from poolq.jobs.message import Push
 
 T = TypeVar("T")
@@ -309,7 +309,7 @@ class ServerEngine(SQLEngine, Generic[S]):
         """As in the base. The own connection that a new process needs is opened here, where the
         application has often sent nothing yet: a small pooler may have no second one."""
         store = super().within(connection, notify)
-        with suppress(SchemaError):  # a dispatch says what is wrong with the tables
+        with suppress(SchemaError, RightMissing):  # a dispatch says what is wrong with the tables
             self._load_store()
         return store
 
