@@ -48,9 +48,8 @@ def handled(
         code = frame.f_code
         if event not in ("call", "return", "c_return") or within not in code.co_filename:
             return
-        if code.co_name in ("leave", "_packets", "<genexpr>") or _is_freed(
-            frame
-        ):  # it is swallowed
+        is_swallowed = code.co_name in ("leave", "_packets", "<genexpr>") or _is_freed(frame)
+        if is_swallowed:
             return
         seen += 1
         if seen == number:

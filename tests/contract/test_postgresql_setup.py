@@ -240,4 +240,4 @@ def test_a_url_that_takes_a_pooler_in_transaction_mode_for_one_in_session_mode(
             assert caught.value.exit_code == 78
         if prepared:
             (found,) = (one for one in opened(url, name).doctor() if one.name == "pooler")
-            assert (found.level, "omit ?pooler=session" in found.text) == ("bad", True)
+            assert (found.level, "leave out ?pooler=session" in found.text) == ("bad", True)

@@ -25,7 +25,6 @@ from tests.support.cli import Command, NewCommand
         ("run --namespace=My-App", "--namespace is 'My-App'; it must be a lowercase letter"),
         ("run --proc=3", "No such option '--proc'. (Did you mean one of: '--prefetch', '--procs'?"),
         ("run now", "unexpected extra argument"),
-        ("db migrate --schema=jobs", "the URL names the schema: postgresql://…/shop?schema=jobs"),
         ("rnu", "there is no command 'rnu'; did you mean run?"),
         ("queue lss", "there is no command 'lss'; did you mean ls?"),
         ("queue pause", "Missing argument 'QUEUE...'"),

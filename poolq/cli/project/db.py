@@ -25,13 +25,7 @@ def _schema(engine: Engine) -> SQLSchema | None:
     return None
 
 
-def _refuse_schema(_ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
-    if value is not None:
-        raise click.UsageError(f"the URL names the schema: postgresql://…/shop?schema={value}")
-
-
 @db.command()
-@click.option("--schema", hidden=True, expose_value=False, callback=_refuse_schema)
 @with_new_engine
 def migrate(engine: Engine) -> None:
     """Create the tables. Does nothing if they are there."""

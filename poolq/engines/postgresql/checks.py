@@ -171,7 +171,7 @@ def _dead_rows(found: QueryResult) -> Check:
 
 def _connections(session: PostgreSQLSession, left: int, shared: bool) -> Check:
     if shared and session.options.is_session:
-        return Check("pooler", "bad", "set pool_mode = session, or omit ?pooler=session")
+        return Check("pooler", "bad", "not in session mode: set that, or leave out ?pooler=session")
     if shared:
         return Check("pooler", "warn", "it shares connections: producers work, pools do not")
     level = "ok" if left >= FEW_CONNECTIONS else "warn"

@@ -36,8 +36,8 @@ TELL = f"SELECT pg_notify('{{namespace}}_waiting', ?) FROM {{waiting}} WHERE las
 #: The same, as a value of no bytes. RETURNING would give the application's layer a row to read.
 _TOLD = f"COALESCE(({TELL.replace('?)', '?)::text::bytea')}), {{no_bytes}})"
 INSERT_TELLING = INSERT_PLAIN.replace("?, ?, ?, ?, {no_bytes}", f"?, '', {{now}}, ?, {_TOLD}")
-#: The same for the application's connections, of which many have each statement planned anew: this
-#: takes Django a tenth less. It may be silent without the right to the sequence; see `READ_ID`.
+#: The same, a tenth faster for layers that prepare no statements, such as Django's. It may be
+#: silent without the right to the sequence, for which READ_ID asks; own readers need no such right.
 TELLING = f"""CASE WHEN pg_sequence_last_value($of${{waiting}}$of$) > {_NOW_MS}
     THEN pg_notify('{{namespace}}_waiting', ?)::text::bytea ELSE {{no_bytes}} END"""
 LISTEN = 'LISTEN "{namespace}_waiting"'

@@ -1,5 +1,6 @@
 """Django: its connections, and its callbacks after a commit."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 from weakref import WeakSet
@@ -76,7 +77,7 @@ def is_open(connection: Any) -> bool:
     return connection.in_atomic_block or not commits
 
 
-class Batch(Generic[T]):
+class Batch(ABC, Generic[T]):
     """What one transaction, or one savepoint, keeps until the commit: Django calls it then, and no
     later one of the transaction if it raises. `others`: all batches of the transaction that have
     not been called. A rollback to a savepoint drops its own, of which nobody else has a reference.
@@ -91,13 +92,13 @@ class Batch(Generic[T]):
         later = [push for other in self.others for push in other.pushes()]
         self.store(sorted(later, key=lambda push: push.id))
 
+    @abstractmethod
     def pushes(self) -> list[Push]:
         """Return the jobs."""
-        raise NotImplementedError
 
+    @abstractmethod
     def store(self, later: Sequence[Push]) -> None:
         """Store the jobs. `later`: see `store_committed`."""
-        raise NotImplementedError
 
 
 class _Jobs(Batch[Push]):

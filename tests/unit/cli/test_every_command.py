@@ -47,7 +47,7 @@ def test_every_reason_is_of_a_command() -> None:
 @pytest.mark.parametrize("path", COMMANDS)
 def test_an_option_has_a_help_that_ends_with_a_full_stop(path: str) -> None:
     for option in COMMANDS[path].params:
-        if isinstance(option, click.Option) and not option.hidden:
+        if isinstance(option, click.Option):
             assert option.help
             assert option.help.endswith("."), option.opts
 
