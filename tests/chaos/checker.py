@@ -11,7 +11,7 @@ from typing import NamedTuple
 from tests.chaos.job_facts import ENDS
 from tests.chaos.limit_rules import concurrency, holds, limits
 from tests.chaos.records import Evidence, by_id
-from tests.chaos.repeats import AT_ITS_END, WORKERS, Causes, repeats, slowness
+from tests.chaos.repeats import AT_ITS_END, WORKERS, Causes, Repeat, repeats, slowness
 from tests.chaos.schedule import RESTORE
 from tests.chaos.tick_rules import added_ticks, ticks
 
@@ -126,12 +126,16 @@ def ended(evidence: Evidence) -> Iterator[str]:
 
 
 def cancelled(evidence: Evidence) -> Iterator[str]:
-    """After a job was cancelled, only the worker that had it may still start it."""
-    starts = by_id(evidence.lines, "start")
+    """After a job was cancelled, only the worker that had it may still start it, or one of a silent
+    node that had it before."""
+    starts, causes = by_id(evidence.lines, "start"), Causes(evidence)
     undone = _gone(evidence) | {id for one in evidence.faults for id in one.behind}
     for one in evidence.cancelled:
         for line in starts[one.id]:
+            own = [mine for mine in starts[one.id] if mine.pid == one.pid and mine.at <= one.at]
             again = line.at > one.at and line.pid != one.pid
+            if own and causes.has_an_old_claim(Repeat(own[-1].at, own[-1], line)):
+                continue
             if again and one.id not in undone and not evidence.lossy:
                 yield f"cancelled: {one.id} was, and began again (pid {line.pid})"
 

@@ -117,10 +117,13 @@ class Causes:
         if any(end.at <= one.end and one.begin <= settled for one in deaths):
             return AWAY if away else UNSETTLED
         silent = self._was_silent(repeat, settled, near) or self._was_alone(repeat, settled, heads)
-        late = self._was_about_to_begin(repeat) or self._began_on_an_old_word(repeat)
-        if silent or late:
+        if silent or self.has_an_old_claim(repeat):
             return SILENCE
         return SLOW if self._slow > 1 and self._beat_late(repeat, settled) else None
+
+    def has_an_old_claim(self, repeat: Repeat) -> bool:
+        """The other run took the job from a silent node, whose worker does not know it yet."""
+        return self._was_about_to_begin(repeat) or self._began_on_an_old_word(repeat)
 
     def _is_undone(self, repeat: Repeat) -> bool:
         return any(

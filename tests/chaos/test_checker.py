@@ -81,6 +81,18 @@ def test_a_cancelled_job_that_another_worker_begins() -> None:
     assert words(evidence(lines, undone, cancelled=(Cancelled("a", 2, 7),))) == []
 
 
+def test_a_cancelled_job_that_a_worker_begins_whose_node_was_silent() -> None:
+    lines, cancelled = ran("a", 9)[:1] + ran("a", 9.8, pid=8, node=1), (Cancelled("a", 9.5, 7),)
+    silent = Done("stop-pool-long", 2, 9, node=1)
+    assert words(evidence(lines, silent, cancelled=cancelled)) == []
+    late = ran("a", 9)[:1] + ran("a", 10.5, pid=8, node=1)
+    assert words(evidence(late, silent, cancelled=cancelled)) == ["cancelled"]
+    short = silent._replace(begin=8)
+    assert words(evidence(lines, short, cancelled=cancelled)) == ["cancelled"]
+    other = silent._replace(node=0)
+    assert words(evidence(lines, other, cancelled=cancelled)) == ["cancelled"]
+
+
 def test_a_job_that_is_still_there_after_the_drain() -> None:
     given = evidence(ran("a", 1) + ran("b", 2)[:1], present={"b"}, done=1)
     assert words(given) == ["unfinished"]
