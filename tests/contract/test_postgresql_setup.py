@@ -9,21 +9,18 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from poolq.engines.base import Push
 from poolq.engines.postgresql import PostgreSQLEngine
 from poolq.engines.sql.session import Query
-from poolq.engines.transactions.drivers import PsycopgDriver
 from poolq.errors import (
     ConfigError,
     EngineRefused,
     EngineUnavailable,
     PoolqError,
     SchemaError,
-    TransactionError,
 )
 from tests.conftest import OwnPostgreSQL
 from tests.contract.conftest import OpenEngine
-from tests.contract.helpers import new_id, push
+from tests.contract.helpers import push
 from tests.support.cli import Command
 from tests.support.pgbouncer import PgBouncer
 from tests.support.postgresql import PostgreSQL
@@ -168,25 +165,6 @@ def test_a_read_only_primary_is_not_only_called_a_standby(
         raw.execute(f"DROP DATABASE {namespace}".encode())
 
 
-def test_within_says_what_is_wrong_with_the_connection_and_blames_no_table(
-    postgresql: PostgreSQLEngine, postgresql_server: PostgreSQL
-) -> None:
-    def said(raw: psycopg.Connection) -> str:
-        with pytest.raises(TransactionError) as caught:
-            postgresql.within(PsycopgDriver(raw))([Push(new_id(), "q", b"a")])
-        return str(caught.value)
-
-    with psycopg.connect(postgresql_server.url) as raw:
-        with pytest.raises(psycopg.errors.SyntaxError):
-            raw.execute("SELEC")
-        text = said(raw)
-        assert "current transaction is aborted" in text
-        assert "migrate" not in text
-    text = said(raw)
-    assert "the connection is closed" in text
-    assert "migrate" not in text
-
-
 def test_doctor_has_one_name_for_each_thing(
     postgresql: PostgreSQLEngine, postgresql_server: PostgreSQL, tmp_path: Path
 ) -> None:
@@ -215,11 +193,6 @@ def test_doctor_has_one_name_for_each_thing(
     assert len(set(found[1])) == len(found[1])
     levels = {one["name"]: one["level"] for one in reading.json["checks"]}
     assert (levels["primary"], levels["writable"], levels["durability"]) == ("ok", "bad", "bad")
-
-
-def test_doctor_says_how_many_connections_a_pool_needs(postgresql: PostgreSQLEngine) -> None:
-    (found,) = (one for one in postgresql.doctor() if one.name == "connections")
-    assert "are left; a pool needs one for each worker, and 3 more" in found.text
 
 
 @pytest.mark.parametrize("prepared", [0, 200])

@@ -23,7 +23,7 @@ from poolq.engines.sql.claims import cursors
 from poolq.engines.sql.limits.locked_limits import LockedLimits, lock_limits
 from poolq.engines.sql.queues import turns
 from poolq.engines.sql.session import Query, QueryResult, Transaction
-from poolq.errors import ConfigError, EngineUnavailable, SchemaError
+from poolq.errors import EngineUnavailable, SchemaError
 from poolq.jobs.limits import Asked, Gate, Rule
 from poolq.jobs.message import State
 from poolq.jobs.outcomes import ACK, Release
@@ -388,21 +388,6 @@ def test_a_step_examines_no_more_while_somebody_holds_a_snapshot(
             work(10)
         grown = {sql: (few.get(sql, 0), cost) for sql, cost in many.items() if cost > 300}
         assert not grown
-
-
-def test_tables_are_made_in_a_schema_of_ones_own(
-    postgresql_server: PostgreSQL, namespace: str, opened: OpenEngine
-) -> None:
-    url = f"{postgresql_server.url}?schema=My%20{namespace}"
-    engine = opened(url, namespace)
-    assert isinstance(engine, PostgreSQLEngine)
-    with pytest.raises(ConfigError, match="create it: CREATE SCHEMA"):
-        engine.schema.migrate()
-    with postgresql_server.connect() as raw:
-        raw.execute(f'CREATE SCHEMA "My {namespace}"'.encode())
-    assert engine.schema.migrate()
-    push(engine, "a")
-    assert named(Worker(engine).claim()) == ["a"]
 
 
 def test_the_doctor_names_who_holds_an_old_snapshot(

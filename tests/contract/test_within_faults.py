@@ -3,7 +3,6 @@ the job are both there, or neither."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
@@ -125,30 +124,3 @@ def test_threads_with_a_block_each(
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(act, range(8)))
     assert numbers(engine) == ({1, 3, 5, 7}, [1, 3, 5, 7])
-
-
-@pytest.mark.parametrize("name", ["driver", "connection", "session"])
-def test_tasks_with_a_block_each(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    """Each waits in its block until all have begun theirs, then dispatches in its own. (Django
-    refuses to be called by tasks.)"""
-    produce(engine, monkeypatch)
-    begun: list[int] = []
-
-    async def act(number: int) -> None:
-        with closing(LAYERS[name](engine.url)) as layer:
-            layer.begin()
-            with poolq.within(layer.given):
-                begun.append(number)
-                while len(begun) < 4:
-                    await asyncio.sleep(0)
-                layer.insert(number)
-                ship(number)
-            end(layer, number)
-
-    async def main() -> None:
-        await asyncio.gather(*map(act, range(4)))
-
-    asyncio.run(main())
-    assert numbers(engine) == ({1, 3}, [1, 3])

@@ -69,16 +69,6 @@ def test_producers_work_through_transaction_mode_and_pools_say_that_they_do_not(
     assert len(project.ledger.lines("end")) == 52
 
 
-def test_in_session_mode_both_work(project: Project, session_pooler: PgBouncer) -> None:
-    url = f"{session_pooler.url}?pooler=session"
-    pool = project.ready(2, url=url)
-    assert producing(project, url) == "True True\nTrue False\n"
-    until(lambda: project.left() == 1, what="all jobs but the one that is due in an hour")
-    pool.workers()[0].kill()
-    assert producing(project, url) == "True True\nTrue False\n"
-    until(lambda: project.left() == 2, what="all jobs again")
-
-
 def test_the_printed_grants_are_what_a_producer_and_a_pool_need(
     project: Project, postgresql_server: PostgreSQL, role: str
 ) -> None:

@@ -14,7 +14,13 @@ from poolq.contrib.django.task_jobs import job_of, payload_of, result_of
 from poolq.contrib.django.tasks_api import BaseTaskBackend, Task, TaskResultStatus, task_enqueued
 from poolq.engines.transactions.blocks import after_commit, within
 from poolq.engines.transactions.committed import store_committed
-from poolq.engines.transactions.django_layer import Batch, batch_of, connection_of, is_open, keep
+from poolq.engines.transactions.django_layer import (
+    Batch,
+    DjangoLayer,
+    batch_of,
+    connection_of,
+    is_open,
+)
 from poolq.errors import ConfigError, TransactionError
 from poolq.jobs import producer
 from poolq.jobs.async_dispatch import astore
@@ -76,9 +82,10 @@ class PoolqBackend(BaseTaskBackend):  # type: ignore[misc]  # Django has no type
         when, connection, block = self._when, connections[self._using], open_block.get()
         if block is not None:
             block.store([])  # raises if it has ended
-            if not (isinstance(block, after_commit) and block.keep is keep):
+            layer = block.connection if isinstance(block, after_commit) else None
+            if not isinstance(layer, DjangoLayer):
                 return self._stored(result, *producer.store([push]))
-            when, connection = "after_commit", connection_of(block.session)
+            when, connection = "after_commit", connection_of(layer.given)
         if when == "now" or not is_open(connection):
             if when != "now" and block is None:
                 self._require_none_elsewhere()

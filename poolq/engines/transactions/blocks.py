@@ -4,11 +4,17 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from poolq.config.engine_urls import redact
-from poolq.engines.transactions.recognizing import connection_of, keeper_of
+from poolq.engines.transactions.recognizing import connection_of
 from poolq.errors import TransactionError
 from poolq.jobs.block import Block
 from poolq.jobs.message import Push, decode
 from poolq.jobs.producer import engine, store_now
+
+_KNOWN = (
+    "a connection of sqlite3, PyMySQL or psycopg, a Session or Connection of SQLAlchemy, or a"
+    " connection of Django or its alias, in which a transaction is open"
+)
+_TELL = "a Session of SQLAlchemy, or an alias of Django"
 
 
 class within(Block):  # noqa: N801  # it reads as a word: with poolq.within(session):
@@ -28,7 +34,7 @@ class within(Block):  # noqa: N801  # it reads as a word: with poolq.within(sess
         name = f"within({_shown(connection)})"
         if not isinstance(notify, bool):
             raise TransactionError(f"{name}: notify is {notify!r}; give True or False")
-        self._store = engine().within(connection_of(connection, name), notify)
+        self._store = engine().within(connection_of(connection, name, _KNOWN), notify)
         super().__init__(name)
 
     def _take(self, pushes: Sequence[Push]) -> None:
@@ -62,12 +68,16 @@ class after_commit(Block):  # noqa: N801  # as `within`
                 f"{name}: notify is only for poolq.within, whose statements are in your"
                 " transaction; leave it out"
             )
-        self.session = session
-        self.keep = keeper_of(session, name)
+        self.connection = connection_of(session, name, _TELL)
+        if not self.connection.tells:
+            raise TransactionError(
+                f"{name}: such a connection does not tell when it commits; give {_TELL}, or"
+                " dispatch after your commit"
+            )
         super().__init__(name)
 
     def _take(self, pushes: Sequence[Push]) -> None:
-        if not self.keep(self.session, pushes):
+        if not self.connection.keep(pushes):
             store_now(list(pushes))
 
 

@@ -16,10 +16,12 @@ STATEMENTS = 256  # texts that are kept in one form
 
 class UserConnection(ABC):
     """A connection of the application, by the layer through which the application uses it. `label`:
-    how errors name it. `server`: "sqlite", "mysql", "postgresql" or another name."""
+    how errors name it. `server`: "sqlite", "mysql", "postgresql" or another name. `tells`: whether
+    the layer tells when it commits."""
 
     label: str
     server: str
+    tells = False
 
     @abstractmethod
     def advice(self) -> str:
@@ -43,7 +45,8 @@ class UserConnection(ABC):
         return ""
 
     def keep(self, pushes: Sequence[Push]) -> bool:  # noqa: ARG002  # overrides use it
-        """Keep jobs until the commit. Returns False if the layer does not tell when that is."""
+        """Keep jobs until the commit. Returns False if the layer does not tell when that is, or if
+        no transaction is open."""
         return False
 
 

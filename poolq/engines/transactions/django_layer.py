@@ -20,9 +20,12 @@ B = TypeVar("B", bound="Batch[Any]")
 
 
 class DjangoLayer(UserConnection):
-    """The connection of an alias, in this thread."""
+    """The connection of an alias, in this thread. `given`: it, or its alias."""
+
+    tells = True
 
     def __init__(self, given: Any) -> None:
+        self.given = given
         self._connection = connection_of(given)
         self.label = f"Django's connection {self._connection.alias!r}"
         self.server = self._connection.vendor
@@ -54,7 +57,11 @@ class DjangoLayer(UserConnection):
         return str(self._connection.connection.info.user)
 
     def keep(self, pushes: Sequence[Push]) -> bool:
-        return keep(self._connection, pushes)
+        connection = connection_of(self.given)  # that of the thread that dispatches
+        if not is_open(connection):
+            return False
+        batch_of(connection, _Jobs).kept.extend(pushes)
+        return True
 
 
 def connection_of(given: Any) -> Any:
@@ -107,15 +114,6 @@ class _Jobs(Batch[Push]):
 
     def store(self, later: Sequence[Push]) -> None:
         store_committed(self.kept, later)
-
-
-def keep(given: Any, pushes: Sequence[Push]) -> bool:
-    """Keep jobs until the commit. Returns False if no transaction is open."""
-    connection = connection_of(given)
-    if not is_open(connection):
-        return False
-    batch_of(connection, _Jobs).kept.extend(pushes)
-    return True
 
 
 def batch_of(connection: Any, kind: type[B]) -> B:

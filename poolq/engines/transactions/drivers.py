@@ -1,25 +1,26 @@
 """Connections of the drivers: sqlite3, PyMySQL and psycopg."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from poolq.engines.transactions.connection import UserConnection, with_percent
-
-if TYPE_CHECKING:
-    import sqlite3
-
-    import psycopg
-    import pymysql
 
 #: Bits of `server_status` of MySQL's protocol.
 IN_TRANSACTION, AUTOCOMMIT = 1, 2
 
 
-class SQLiteDriver(UserConnection):
-    label, server = "this sqlite3 connection", "sqlite"
+class _Driver(UserConnection):
+    """`raw`: the driver's connection."""
 
-    def __init__(self, raw: "sqlite3.Connection") -> None:
+    def __init__(self, raw: Any) -> None:
         self._raw = raw
+
+    def raw(self) -> object:
+        return self._raw
+
+
+class SQLiteDriver(_Driver):
+    label, server = "this sqlite3 connection", "sqlite"
 
     def advice(self) -> str:
         raw = self._raw
@@ -36,18 +37,12 @@ class SQLiteDriver(UserConnection):
         row: Sequence[Any] | None = cursor.execute(sql).fetchone()
         return row
 
-    def raw(self) -> object:
-        return self._raw
 
-
-class PyMySQLDriver(UserConnection):
+class PyMySQLDriver(_Driver):
     label, server = "this PyMySQL connection", "mysql"
 
-    def __init__(self, raw: "pymysql.connections.Connection[Any]") -> None:
-        self._raw = raw
-
     def advice(self) -> str:
-        status: int = self._raw.server_status  # type: ignore[attr-defined]  # not in the stubs
+        status: int = self._raw.server_status
         closed = status & AUTOCOMMIT and not status & IN_TRANSACTION
         return "call its begin() first" if closed else ""
 
@@ -63,18 +58,15 @@ class PyMySQLDriver(UserConnection):
             row: Sequence[Any] | None = cursor.fetchone()
         return row
 
-    def raw(self) -> object:
-        return self._raw
 
-
-class PsycopgDriver(UserConnection):
+class PsycopgDriver(_Driver):
     label, server = "this psycopg connection", "postgresql"
 
-    def __init__(self, raw: "psycopg.Connection[Any]") -> None:
+    def __init__(self, raw: Any) -> None:
         from psycopg import Cursor
         from psycopg.pq import TransactionStatus
 
-        self._raw = raw
+        super().__init__(raw)
         self._idle, self._active = TransactionStatus.IDLE, TransactionStatus.ACTIVE
         self._cursor = Cursor(raw)  # one of the connection's own class may take no %s
 
@@ -95,8 +87,5 @@ class PsycopgDriver(UserConnection):
         with Cursor(self._raw, row_factory=tuple_row) as cursor:
             return cursor.execute(sql).fetchone()
 
-    def raw(self) -> object:
-        return self._raw
-
     def role(self) -> str:
-        return self._raw.info.user
+        return str(self._raw.info.user)

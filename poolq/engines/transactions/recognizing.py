@@ -24,46 +24,21 @@ _CONNECTIONS = _DRIVERS | {
     "django.ConnectionProxy": f"{_HERE}.django_layer:DjangoLayer",
     "builtins.str": f"{_HERE}.django_layer:DjangoLayer",
 }
-_AFTER_COMMIT = {
-    "sqlalchemy.Session": f"{_HERE}.sqlalchemy_layer:keep",
-    "sqlalchemy.scoped_session": f"{_HERE}.sqlalchemy_layer:keep",
-    "django.BaseDatabaseWrapper": f"{_HERE}.django_layer:keep",
-    "django.ConnectionProxy": f"{_HERE}.django_layer:keep",
-    "builtins.str": f"{_HERE}.django_layer:keep",
-}
 _ASYNC = {
     "sqlalchemy.AsyncSession", "sqlalchemy.async_scoped_session", "sqlalchemy.AsyncConnection",
     "psycopg.AsyncConnection", "asyncpg.Connection", "asyncpg.PoolConnectionProxy",
     "aiosqlite.Connection", "aiomysql.Connection", "asyncmy.Connection",
 }  # fmt: skip
-_KNOWN = (
-    "a connection of sqlite3, PyMySQL or psycopg, a Session or Connection of SQLAlchemy, or a"
-    " connection of Django or its alias"
-)
 
 
-def connection_of(given: object, name: str) -> UserConnection:
-    """Return the connection that `within` uses. `name`: that of the block, for errors. Raises
-    TransactionError."""
+def connection_of(given: object, name: str, known: str) -> UserConnection:
+    """Return the connection that a block uses. `name`: that of the block, for errors. `known`: what
+    to give it. Raises TransactionError."""
     make = _found(_CONNECTIONS, given, name)
     if make is None:
-        raise TransactionError(f"{name}: give {_KNOWN}, in which a transaction is open")
+        raise TransactionError(f"{name}: give {known}")
     connection: UserConnection = make(given)
     return connection
-
-
-def keeper_of(given: object, name: str) -> Any:
-    """Return what keeps jobs until the transaction's commit: a function of the given object and
-    these jobs, which returns False if no transaction is open. Raises TransactionError."""
-    keep = _found(_AFTER_COMMIT, given, name)
-    if keep is not None:
-        return keep
-    if _found(_CONNECTIONS, given, name) is not None:
-        raise TransactionError(
-            f"{name}: such a connection does not tell when it commits; give a Session of"
-            " SQLAlchemy or an alias of Django, or dispatch after your commit"
-        )
-    raise TransactionError(f"{name}: give a Session of SQLAlchemy, or an alias of Django")
 
 
 def _found(known: dict[str, str], given: object, name: str) -> Any:

@@ -1,10 +1,10 @@
 """SQLAlchemy: its Connections and Sessions, and what a Session tells of its transactions."""
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Engine, TextClause, event, text
+from sqlalchemy import Connection, Dialect, TextClause, event, text
 from sqlalchemy.exc import UnboundExecutionError
 from sqlalchemy.orm import Session, SessionTransaction, scoped_session
 from sqlalchemy.util.concurrency import in_greenlet
@@ -32,19 +32,21 @@ class ConnectionLayer(UserConnection):
 
     def __init__(self, given: Connection) -> None:
         self._connection = given
-        self._set_server(given)
         self._known: tuple[object, UserConnection | None] = (None, None)
 
-    def _set_server(self, bind: Connection | Engine) -> None:
-        name = bind.dialect.name
-        self.server = _SERVERS.get(name, name)
-        self._is_async = bind.dialect.is_async
+    @cached_property
+    def _dialect(self) -> Dialect:
+        return self._connection.dialect
+
+    @cached_property
+    def server(self) -> str:  # type: ignore[override]  # nobody sets it
+        return _SERVERS.get(self._dialect.name, self._dialect.name)
 
     def _connect(self) -> Connection:
         return self._connection
 
     def advice(self) -> str:
-        if self._is_async and not in_greenlet():
+        if self._dialect.is_async and not in_greenlet():
             raise TransactionError(
                 f"{self.label} belongs to an asynchronous one: dispatch in a function for the"
                 " `run_sync` of that"
@@ -85,24 +87,35 @@ class SessionLayer(ConnectionLayer):
     """A Session, which is not flushed. Each of its transactions may have another connection."""
 
     label = "this Session of SQLAlchemy"
+    tells = True
 
     def __init__(self, given: "Session | scoped_session[Session]") -> None:
         self._given = given
+        self._known = (None, None)
+
+    @cached_property
+    def _dialect(self) -> Dialect:
         try:
-            self._set_server(_session(given).get_bind())
+            return _session(self._given).get_bind().dialect
         except UnboundExecutionError as error:
             raise TransactionError(
                 "this Session of SQLAlchemy has no database of its own: give the connection that"
                 ' its connection(bind_arguments={"mapper": …}) returns'
             ) from error
-        self._known = (None, None)
 
     def _connect(self) -> Connection:
         self._connection = _session(self._given).connection()
         return self._connection
 
     def keep(self, pushes: Sequence[Push]) -> bool:
-        return keep(self._given, pushes)
+        session = _session(self._given)
+        transaction = _innermost(session)
+        if transaction is None:
+            return False
+        if _INFO not in session.info:
+            session.info[_INFO] = _Kept(session)
+        session.info[_INFO].keep(transaction, pushes)
+        return True
 
 
 @lru_cache(STATEMENTS)
@@ -157,18 +170,6 @@ class _Kept:
             )
         else:
             store_committed(pushes)
-
-
-def keep(given: "Session | scoped_session[Session]", pushes: Sequence[Push]) -> bool:
-    """Keep jobs until the commit. Returns False if no transaction is open."""
-    session = _session(given)
-    transaction = _innermost(session)
-    if transaction is None:
-        return False
-    if _INFO not in session.info:
-        session.info[_INFO] = _Kept(session)
-    session.info[_INFO].keep(transaction, pushes)
-    return True
 
 
 def _is_joined(session: Session, ended: SessionTransaction) -> bool:

@@ -9,7 +9,6 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -402,18 +401,6 @@ def test_tasks_with_a_block_each(engine: SQLiteEngine, file: Path) -> None:
 
     asyncio.run(main())
     assert waiting(engine) == 5
-
-
-def test_threads_with_a_block_each(engine: SQLiteEngine, file: Path) -> None:
-    def act(number: int) -> None:
-        with closing(sqlite3.connect(file, timeout=60)) as own, poolq.within(own):
-            poolq.dispatch("jobs:A", {"n": number})
-            if number % 2:
-                own.commit()
-
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(act, range(20)))
-    assert waiting(engine) == 10
 
 
 def test_a_thread_that_is_started_inside_stores_at_once(
