@@ -308,11 +308,11 @@ def test_counters_that_are_numbered_as_before_are_added_up(
     for _ in range(4):
         worker.end(*worker.claim())
         postgresql.totals()
-    wire = postgresql.session.wire
+    session = postgresql.session
     with postgresql_server.connect() as raw:
         raw.execute(f"TRUNCATE {postgresql.namespace}_added RESTART IDENTITY".encode())
-        raw.execute("SELECT pg_terminate_backend(%s)", [wire.raw.backend_pid])
-    until(lambda: not wire.is_quiet(), what="an end of the connection")
+        raw.execute("SELECT pg_terminate_backend(%s)", [session.wire.raw.backend_pid])
+    until(lambda: not session.is_quiet(), what="an end of the connection")
     worker.end(*worker.claim())
     assert total(postgresql, "done") == 5
 

@@ -40,6 +40,10 @@ def code(error: pymysql.Error) -> int:
     return found if isinstance(found, int) else 0
 
 
+def can_retry(error: pymysql.Error) -> bool:
+    return code(error) in RETRYABLE
+
+
 def is_lost(error: pymysql.Error) -> bool:
     """Return whether the connection has become useless."""
     odd = isinstance(error, (pymysql.InterfaceError, pymysql.InternalError))

@@ -1,7 +1,6 @@
 """A thread's connection to the server. It sends several statements per round trip, and retries."""
 
 import re
-import select
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -9,12 +8,12 @@ import pymysql
 from pymysql.constants import COMMAND
 
 from poolq.engines.base import Push
-from poolq.engines.mysql.faults import RETRYABLE, code, is_lost, translate
+from poolq.engines.mysql.faults import can_retry, is_lost, translate
 from poolq.engines.mysql.literals import Expression, FormatSQL, literal, quoted
 from poolq.engines.mysql.options import MySQLOptions
 from poolq.engines.mysql.reconnecting import OpenedConnection, close
 from poolq.engines.sql.location import DELAYED
-from poolq.engines.sql.servers import ServerSession, ServerTransaction, results_by_query
+from poolq.engines.sql.servers import Faults, ServerSession, ServerTransaction, results_by_query
 from poolq.engines.sql.session import BatchQuery, Query, QueryResult, Row
 from poolq.errors import EngineError
 
@@ -32,10 +31,9 @@ PACKET_MARGIN_BYTES = 1024
 
 
 class MySQLSession(ServerSession[pymysql.Error]):
-    """See the module's head. `on_used` is called when the server has answered."""
+    """See the module's head."""
 
-    raised = pymysql.Error
-    counted = 10_000
+    faults = Faults(pymysql.Error, can_retry, is_lost, translate)
     skips = False
     stored_bytes = MAX_PACKET_BYTES
 
@@ -47,19 +45,12 @@ class MySQLSession(ServerSession[pymysql.Error]):
         on_lost: Callable[[ServerSession[pymysql.Error]], None],
         on_used: Callable[[], None],
     ) -> None:
-        super().__init__(opened.name, options.redacted_url, on_lost)
         self.raw, _, self.packet = opened
+        socket = self.raw._sock  # type: ignore[attr-defined]  # noqa: SLF001  # no public way to it
+        super().__init__(opened.name, options, socket.fileno(), on_lost, on_used)
         self._most = min(MAX_PACKET_BYTES, self.packet - PACKET_MARGIN_BYTES)
-        self.options = options
         self.statements = statements
         self.now = Expression(statements["{now}"])
-        self._on_used = on_used
-        self._poll = select.poll()
-        socket = self.raw._sock  # type: ignore[attr-defined]  # noqa: SLF001  # no public way to it
-        self._poll.register(socket.fileno(), select.POLLIN)
-
-    def is_quiet(self) -> bool:
-        return not self._poll.poll(0)
 
     def ping(self) -> None:
         self.raw.ping(reconnect=False)
@@ -70,28 +61,10 @@ class MySQLSession(ServerSession[pymysql.Error]):
     def begin(self) -> "MySQLTransaction":
         return MySQLTransaction(self)
 
-    def can_retry(self, error: pymysql.Error) -> bool:
-        return code(error) in RETRYABLE
-
-    def is_lost(self, error: pymysql.Error) -> bool:
-        return is_lost(error)
-
-    def translate(self, error: pymysql.Error) -> EngineError:
-        return translate(error, self.options)
-
     def read(self, *queries: Query) -> list[QueryResult]:
         if not queries:
             return []
         return self.retry(lambda: self.send([self.statements.fill(*query) for query in queries]))
-
-    def change(self, *queries: Query) -> int:
-        if len(queries) == 1:  # it is a transaction of its own
-            return self.read(*queries)[0].changed
-
-        def finish(tx: MySQLTransaction) -> int:
-            return tx.finish(queries)[-1].changed
-
-        return self.retry(lambda: self.run_transaction(finish))
 
     def estimate(self, queries: Sequence[Query]) -> list[int]:
         """Return the optimizer's estimates, which cost a few index lookups."""
@@ -180,11 +153,13 @@ class MySQLTransaction(ServerTransaction):
         ready = [*first, *(one for group in groups for one in group), *last]
         return results_by_query(groups, self._session.send(ready)[len(first) :])
 
-    def finish(self, queries: Sequence[Query]) -> list[QueryResult]:
-        """Run these statements as the whole transaction, in one round trip."""
+    def last(self, query: Query) -> int:
+        queries, self.waiting = [*self.waiting, query], []
+        if len(queries) == 1 and not self.began:  # it is a transaction of its own
+            return self._session.send(self._session.statements_of(query))[0].changed
         results = self.send(queries, b"COMMIT")
         self.began = False
-        return results
+        return results[-1].changed
 
     def commit(self) -> None:
         ready: list[bytes] = []

@@ -95,9 +95,10 @@ def is_shared(session: PostgreSQLSession, connect: Callable[[], PostgreSQLSessio
 def check_pool(session: PostgreSQLSession, shared: bool, processes: int) -> None:
     """Raise ConfigError if a pool cannot work on these connections, or EngineUnavailable if there
     are too few for this many workers."""
+    url = session.options.redacted_url
     if shared:
         raise ConfigError(
-            f"{session.redacted_url} is a pooler that may use another connection for each"
+            f"{url} is a pooler that may use another connection for each"
             " transaction; a pool needs its own: name the server itself, or let the pooler have"
             " pool_mode = session and the URL ?pooler=session"
         )
@@ -105,7 +106,7 @@ def check_pool(session: PostgreSQLSession, shared: bool, processes: int) -> None
     left, needed = found.rows[0][0], processes + KEEPER_CONNECTIONS
     if left < needed:
         raise EngineUnavailable(
-            f"{session.redacted_url}: {left} connections are left, and this pool needs {needed};"
+            f"{url}: {left} connections are left, and this pool needs {needed};"
             " raise max_connections or the CONNECTION LIMIT of the role, or run fewer workers"
         )
 

@@ -46,6 +46,10 @@ _REFUSALS: tuple[tuple[type[EngineUnavailable], str, str], ...] = (
 )  # fmt: skip
 
 
+def can_retry(error: ServerError) -> bool:
+    return error.code in RETRYABLE
+
+
 def is_lost(error: ServerError) -> bool:
     """Return whether the connection has become useless."""
     return error.is_over or (error.code != "" and error.code.startswith(LOST[1:]))

@@ -12,15 +12,14 @@ from typing import TypeVar
 from psycopg import pq
 
 from poolq.engines.postgresql.connecting import OpenedConnection
-from poolq.engines.postgresql.faults import RETRYABLE, is_lost, translate
+from poolq.engines.postgresql.faults import can_retry, is_lost, translate
 from poolq.engines.postgresql.options import PostgreSQLOptions
 from poolq.engines.postgresql.statements import Expression
 from poolq.engines.postgresql.wire import ServerError
 from poolq.engines.sql.location import DELAYED
 from poolq.engines.sql.new_jobs import INSERT_PLAIN
-from poolq.engines.sql.servers import ServerSession, ServerTransaction, results_by_query
+from poolq.engines.sql.servers import Faults, ServerSession, ServerTransaction, results_by_query
 from poolq.engines.sql.session import BatchQuery, Query, QueryResult, Row
-from poolq.errors import EngineError
 from poolq.jobs.message import Push
 
 T = TypeVar("T")
@@ -49,10 +48,9 @@ ANNOUNCE_INTERVAL, ANNOUNCED = 1.0, 1.5
 
 
 class PostgreSQLSession(ServerSession[ServerError]):
-    """See the module's head. `on_used` is called when the server has answered."""
+    """See the module's head."""
 
-    raised = ServerError
-    counted = 10_000
+    faults = Faults(ServerError, can_retry, is_lost, translate)
     skips = True
     stored_bytes = 4 << 20
 
@@ -63,11 +61,9 @@ class PostgreSQLSession(ServerSession[ServerError]):
         on_lost: Callable[[ServerSession[ServerError]], None],
         on_used: Callable[[], None],
     ) -> None:
-        super().__init__(opened.name, options.redacted_url, on_lost)
         self.wire, _, self.statements, self.beginning = opened
-        self.options = options
+        super().__init__(opened.name, options, self.wire.raw.socket, on_lost, on_used)
         self._announced_at = 0.0
-        self._on_used = on_used
 
     def store_alone(self, push: Push) -> bool:
         """Store a job without options in the database, which takes a fifth less than otherwise."""
@@ -92,9 +88,6 @@ class PostgreSQLSession(ServerSession[ServerError]):
         """Wait for a notification. Returns the queues of which it tells."""
         return self.retry(lambda: self.wire.hear(timeout))
 
-    def is_quiet(self) -> bool:
-        return self.wire.is_quiet()
-
     def ping(self) -> None:
         self.wire.exchange()
 
@@ -104,22 +97,10 @@ class PostgreSQLSession(ServerSession[ServerError]):
     def begin(self) -> "PostgreSQLTransaction":
         return PostgreSQLTransaction(self)
 
-    def can_retry(self, error: ServerError) -> bool:
-        return error.code in RETRYABLE
-
-    def is_lost(self, error: ServerError) -> bool:
-        return is_lost(error)
-
-    def translate(self, error: ServerError) -> EngineError:
-        return translate(error, self.options)
-
     def read(self, *queries: Query) -> list[QueryResult]:
         if not queries:
             return []
         return self.retry(lambda: self.send_first(queries))
-
-    def change(self, *queries: Query) -> int:
-        return self.read(*queries)[-1].changed
 
     def estimate(self, queries: Sequence[Query]) -> list[int]:
         """Return the planner's estimates, which cost a few index lookups."""

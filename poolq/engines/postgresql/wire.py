@@ -50,10 +50,6 @@ class Wire:
         self._poll = select.poll()
         self._poll.register(self.raw.socket, select.POLLIN)
 
-    def is_quiet(self) -> bool:
-        """Return False if the server has sent something unasked, such as the connection's end."""
-        return not self._poll.poll(0)
-
     def run(self, bound: Sequence[Bound]) -> list[PGresult]:
         """Run statements in one round trip, and prepare those that are new on this connection.
         Returns the result of each one. Raises ServerError."""

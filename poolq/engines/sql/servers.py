@@ -6,6 +6,7 @@ their names, and ends them.
 """
 
 import os
+import select
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
@@ -107,29 +108,48 @@ class ServerTransaction(Transaction):
         return ids
 
 
-class ServerSession(Session, Generic[E]):
-    """A thread's connection to a server. `name`: under which the server lists it. `busy`: it waits
-    for an answer, or is within a transaction. `on_lost` is called when the connection has become
-    useless. `raised`: the driver's errors."""
+class Faults(NamedTuple, Generic[E]):
+    """What the errors of a driver, `raised`, mean: whether a transaction is repeated after one,
+    whether the connection has become useless, and poolq's error for it."""
 
     raised: type[E]
+    can_retry: Callable[[E], bool]
+    is_lost: Callable[[E], bool]
+    translate: Callable[[E, Any], EngineError]
+
+
+class ServerSession(Session, Generic[E]):
+    """A thread's connection to a server. `name`: under which the server lists it. `socket`: its
+    number. `busy`: it waits for an answer, or is within a transaction. `on_lost` is called when the
+    connection has become useless, `on_used` when the server has answered."""
+
+    counted = 10_000
+    faults: Faults[E]
 
     def __init__(
-        self, name: str, redacted_url: str, on_lost: Callable[["ServerSession[E]"], None]
+        self,
+        name: str,
+        options: Any,
+        socket: int,
+        on_lost: Callable[["ServerSession[E]"], None],
+        on_used: Callable[[], None],
     ) -> None:
         self.name = name
-        self.redacted_url = redacted_url
+        self.options = options
         self.known_queues: set[str] = set()
         self.busy = False
         self._on_lost = on_lost
+        self._on_used = on_used
+        self._poll = select.poll()
+        self._poll.register(socket, select.POLLIN)
 
-    @abstractmethod
     def is_quiet(self) -> bool:
         """Return False if the server has sent something unasked, such as the connection's end."""
+        return not self._poll.poll(0)
 
     @abstractmethod
     def ping(self) -> None:
-        """Ask the server for an answer. Raises `raised`, OSError."""
+        """Ask the server for an answer. Raises the driver's errors, OSError."""
 
     @abstractmethod
     def close(self) -> None: ...
@@ -138,25 +158,13 @@ class ServerSession(Session, Generic[E]):
     def begin(self) -> ServerTransaction:
         """Return a new transaction."""
 
-    @abstractmethod
-    def can_retry(self, error: E) -> bool:
-        """Return whether a transaction is repeated after this error."""
-
-    @abstractmethod
-    def is_lost(self, error: E) -> bool:
-        """Return whether the connection has become useless by this error."""
-
-    @abstractmethod
-    def translate(self, error: E) -> EngineError:
-        """Return poolq's error for one of the driver."""
-
     def alive(self) -> bool:
         if self.busy:
             return True
         self.busy = True
         try:
             self.ping()
-        except (self.raised, OSError) as error:
+        except (self.faults.raised, OSError) as error:
             by_handler = raised_by_handler(error)
             if by_handler is None:
                 return False
@@ -170,16 +178,15 @@ class ServerSession(Session, Generic[E]):
         return True
 
     def transact(self, work: Callable[[Transaction], T], gives_way: bool = False) -> T:  # noqa: ARG002  # on servers, writers do not wait in line
-        return self.retry(lambda: self.run_transaction(work))
+        return self.retry(lambda: self._run_transaction(work))
 
-    def run_transaction(self, work: Callable[[Any], T]) -> T:
-        """Run `work` once, with what `begin` returns."""
+    def _run_transaction(self, work: Callable[[Transaction], T]) -> T:
         tx = self.begin()
         try:
             result = work(tx)
             tx.commit()
-        except self.raised as error:
-            if tx.began and not self.is_lost(error):
+        except self.faults.raised as error:
+            if tx.began and not self.faults.is_lost(error):
                 tx.roll_back()
             raise
         return result
@@ -188,7 +195,7 @@ class ServerSession(Session, Generic[E]):
         """Run `act`, and repeat it after a deadlock or a lock timeout. Raises EngineError in a
         signal handler that has interrupted another statement of this thread."""
         if self.busy:
-            raise reentrancy_error(self.redacted_url)
+            raise reentrancy_error(self.options.redacted_url)
         self.busy = True
         try:
             return self._retry_until_done(act)
@@ -196,17 +203,17 @@ class ServerSession(Session, Generic[E]):
             self.busy = False
 
     def _retry_until_done(self, act: Callable[[], T]) -> T:
-        end = 0.0
+        end, faults = 0.0, self.faults
         while True:
             try:
                 return act()
-            except self.raised as error:
+            except faults.raised as error:
                 now = time.monotonic()
                 end = end or now + RETRY_TIMEOUT
-                if not self.can_retry(error) or now > end:
-                    if self.is_lost(error):
+                if not faults.can_retry(error) or now > end:
+                    if faults.is_lost(error):
                         self._on_lost(self)
-                    raise self.translate(error) from error
+                    raise faults.translate(error, self.options) from error
             except BaseException:
                 # For example, a signal handler has raised. The transaction may still be open, and
                 # an answer to come, which the next statement would take for its own.

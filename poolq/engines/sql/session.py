@@ -76,8 +76,8 @@ class Transaction(ABC):
         return rows[0] if rows else None
 
     def last(self, query: Query) -> int:
-        """Run the collected changes and `query`, after which no other statement of the transaction
-        depends on an answer. Returns how many rows it has changed."""
+        """Run the collected changes and `query`, the transaction's last statement. Returns how many
+        rows it has changed."""
         return self.run(query)[0].changed
 
     @abstractmethod
@@ -143,7 +143,12 @@ class Session(ABC):
     def change(self, *queries: Query) -> int:
         """Run these statements as a transaction, in one round trip. Returns how many rows the last
         one has changed."""
-        return self.transact(lambda tx: tx.run(*queries)[-1].changed, gives_way=True)
+
+        def work(tx: Transaction) -> int:
+            tx.later(*queries[:-1])
+            return tx.last(queries[-1])
+
+        return self.transact(work, gives_way=True)
 
     def estimate(self, queries: Sequence[Query]) -> list[int]:
         """Estimate how many rows each of these SELECTs returns. 0 stands for unknown."""
