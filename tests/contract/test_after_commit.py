@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy
+from sqlalchemy import Column, Integer, create_engine, event
+from sqlalchemy.orm import Session, declarative_base
 
 import poolq
 from poolq.engines.base import Engine, Push
@@ -198,19 +201,22 @@ def test_a_push_is_tried_again_as_that_of_any_dispatch(
     assert stored(engine) == [1]
 
 
+@pytest.fixture
+def database(tmp_path: Path, pushed: list[int]) -> Iterator[sqlalchemy.Engine]:
+    made = create_engine(f"sqlite:///{tmp_path / 'shop.db'}")
+    yield made
+    made.dispose()
+
+
 JOINED = [(mode, False) for mode in ("conditional_savepoint", "rollback_only", "create_savepoint")]
 
 
 @pytest.mark.parametrize(("mode", "nested"), [*JOINED, ("control_fully", True)])
 @pytest.mark.parametrize("savepoint", [False, True])
 def test_a_session_that_has_joined_a_transaction(
-    engine: Engine, pushed: list[int], tmp_path: Path, mode: Any, nested: bool, savepoint: bool
+    engine: Engine, database: sqlalchemy.Engine, mode: Any, nested: bool, savepoint: bool
 ) -> None:
     """As in SQLAlchemy's recipe for test suites. Nobody is told when its owner commits it."""
-    from sqlalchemy import create_engine
-    from sqlalchemy.orm import Session
-
-    database = create_engine(f"sqlite:///{tmp_path / 'shop.db'}")
     with database.connect() as connection:
         outer = connection.begin()
         if nested:
@@ -227,17 +233,12 @@ def test_a_session_that_has_joined_a_transaction(
                 session.commit()
         assert outer.is_active
         outer.rollback()
-    database.dispose()
     assert stored(engine) == []
 
 
 def test_a_session_that_commits_its_connections_transaction(
-    engine: Engine, pushed: list[int], tmp_path: Path
+    engine: Engine, database: sqlalchemy.Engine
 ) -> None:
-    from sqlalchemy import create_engine
-    from sqlalchemy.orm import Session
-
-    database = create_engine(f"sqlite:///{tmp_path / 'shop.db'}")
     with database.connect() as connection:
         for number, mode in enumerate(("conditional_savepoint", "control_fully")):
             if mode == "control_fully":
@@ -247,17 +248,10 @@ def test_a_session_that_commits_its_connections_transaction(
                     session.connection()
                     ship(number)
                 session.commit()
-    database.dispose()
     assert stored(engine) == [0, 1]
 
 
-def test_another_event_of_the_commit_may_fail(
-    engine: Engine, pushed: list[int], tmp_path: Path
-) -> None:
-    from sqlalchemy import create_engine, event
-    from sqlalchemy.orm import Session
-
-    database = create_engine(f"sqlite:///{tmp_path / 'shop.db'}")
+def test_another_event_of_the_commit_may_fail(engine: Engine, database: sqlalchemy.Engine) -> None:
     with Session(database) as session:
         event.listen(session, "after_commit", lambda _: 1 // 0)
         with poolq.after_commit(session):
@@ -265,24 +259,19 @@ def test_another_event_of_the_commit_may_fail(
             ship(1)
         with pytest.raises(ZeroDivisionError):
             session.commit()
-    database.dispose()
     assert stored(engine) == [1]
 
 
 def test_events_of_the_session_itself_may_dispatch(
-    engine: Engine, pushed: list[int], tmp_path: Path
+    engine: Engine, database: sqlalchemy.Engine
 ) -> None:
     """Within a flush, which has a transaction of its own in SQLAlchemy's books."""
-    from sqlalchemy import Column, Integer, create_engine, event
-    from sqlalchemy.orm import Session, declarative_base
-
     base: Any = declarative_base()
 
     class Order(base):  # type: ignore[misc]  # made at run time
         __tablename__ = "orders"
         n = Column(Integer, primary_key=True)
 
-    database = create_engine(f"sqlite:///{tmp_path / 'shop.db'}")
     base.metadata.create_all(database)
     with Session(database) as session, poolq.after_commit(session):
 
@@ -297,4 +286,3 @@ def test_events_of_the_session_itself_may_dispatch(
         assert stored(engine) == []
         session.commit()
         assert stored(engine) == [1]
-    database.dispose()

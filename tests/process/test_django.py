@@ -354,22 +354,6 @@ def test_tasks_are_stored_after_the_commit(make_django: MakeDjango, version: str
     assert told["many"] == [[True, 32, []], [1000], True, True]
 
 
-NOW = """
-from django.db import transaction
-from store.tasks import add
-import poolq
-with transaction.atomic():
-    add.enqueue(1)
-    print(json.dumps(sum(1 for _ in poolq.list())))
-"""
-
-
-@newest
-def test_tasks_may_be_stored_at_once(make_django: MakeDjango, version: str) -> None:
-    options = 'TASKS["default"]["OPTIONS"] = {"enqueue": "now"}\n'
-    assert make_django(version, TASKS, QUEUES + options).python_code(NOW) == 1
-
-
 WITHIN = """
 from django.db import connection, transaction
 from django.contrib.auth.models import User
@@ -446,84 +430,6 @@ def test_a_task_that_runs_within_a_transaction_closes_no_connection(
     project = make_django(version, TASKS, QUEUES + now)
     assert project.python_code(AT_ONCE) is True
     assert ["add", 1, 0] in project.notes
-
-
-PLAIN = """
-import poolq
-
-@poolq.job
-def plain():
-    pass
-"""
-AWAY = """
-from contextlib import suppress
-from django.db import connection, transaction
-from store import tasks
-from store.tasks import add
-import poolq
-connection.cursor().execute("CREATE TABLE one (id integer)")
-try:
-    with transaction.atomic():
-        connection.cursor().execute("INSERT INTO one VALUES (1)")
-        ids = [add.enqueue(1).id]
-        with poolq.after_commit("default"):
-            ids.append(tasks.plain.dispatch())
-        with transaction.atomic():
-            ids.append(add.enqueue(2).id)
-        with suppress(ZeroDivisionError), transaction.atomic():
-            add.enqueue(3)  # is never stored, so that it is not named either
-            1 / 0
-except poolq.EngineUnavailable as error:
-    told = [list(error.ids), error.maybe_stored]
-rows = connection.cursor().execute("SELECT COUNT(*) FROM one").fetchone()
-print(json.dumps([told, [ids, False], rows]))
-"""
-
-
-@newest
-def test_an_engine_that_is_away_at_the_commit_is_said_behind_it_and_all_tasks_are_named(
-    make_django: MakeDjango, version: str
-) -> None:
-    engine = 'POOLQ = {"engine": "redis://127.0.0.1:1", "dispatch_timeout": 0}\n'
-    told, expected, (rows,) = make_django(version, TASKS + PLAIN, QUEUES + engine).python_code(AWAY)
-    assert (told, rows) == (expected, 1)
-
-
-UNIQUE = """
-import logging
-from django.db import transaction
-from poolq import Unique
-from poolq.contrib.django import task
-from store import tasks
-class Kept(logging.Handler):
-    lines = []
-    def emit(self, record):
-        self.lines.append(record.getMessage())
-logging.getLogger("poolq").addHandler(Kept())
-logging.getLogger("poolq").setLevel("INFO")
-first = tasks.sync.enqueue(1)
-outside = tasks.sync.enqueue(1)
-with transaction.atomic():
-    inside = tasks.sync.enqueue(1)
-    other = tasks.sync.enqueue(2)
-said = [one for one in Kept.lines if "gave way" in one]
-print(json.dumps([outside.id == first.id, inside.id != first.id, other.enqueued_at is not None,
-                  [one.replace(inside.id, "INSIDE").replace(first.id, "FIRST") for one in said]]))
-"""
-SYNC = """
-from poolq import Unique
-from poolq.contrib.django import task
-@task(unique=Unique("account"))
-def sync(account):
-    pass
-"""
-
-
-@newest
-def test_a_unique_task_gives_way(make_django: MakeDjango, version: str) -> None:
-    *same, lines = make_django(version, SYNC).python_code(UNIQUE)
-    assert same == [True, True, True]
-    assert lines == ["job INSIDE gave way to job FIRST, which has its key"]
 
 
 KILLED = """
@@ -618,16 +524,10 @@ print(json.dumps([told(text) for text in json.loads(os.environ["CASES"])]))
 """
 OPTIONS_ARE = 'TASKS["default"]["OPTIONS"] = '
 #: What a settings file may add, the check that fails, and what it says.
-WITHIN_REDIS = OPTIONS_ARE + '{"enqueue": "within"}\nPOOLQ = {"engine": "redis://127.0.0.1:1"}'
 WRONG = [
     (OPTIONS_ARE + '{"enqeue": "now"}', "E001", "did you mean enqueue?"),
-    (OPTIONS_ARE + '{"enqueue": "later"}', "E001", "after_commit, within, now"),
     (OPTIONS_ARE + '{"enqueue": "within"}', "E005", 'let POOLQ and "using" name one database'),
-    (WITHIN_REDIS, "E005", "write after_commit"),
     ('POOLQ = {"engin": "x"}', "E002", "did you mean engine?"),
-    ("POOLQ = 7", "E002", "make it a dict"),
-    ('POOLQ = {"procs": "many"}', "E002", 'POOLQ["procs"]'),
-    (OPTIONS_ARE + '{"using": "replica"}', "E004", "the aliases are default"),
     ('DEBUG, POOLQ = False, {"engine": "null"}', "W001", "stores no jobs"),
 ]
 NO_CONNECTION = 'POOLQ = {"engine": "redis://127.0.0.1:1"}'

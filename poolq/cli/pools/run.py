@@ -25,9 +25,8 @@ def run(settings: Config) -> int:
             f"engine ({settings.sources['engine']}): a pool cannot run on {settings.engine}, which"
             " stores no jobs; set --engine or POOLQ_ENGINE to sqlite, redis or database"
         )
-    open_engine(
-        settings
-    ).close()  # raises ConfigError for its options, or if its library is missing
+    # Raises ConfigError for the options of the engine, or if its library is missing.
+    open_engine(settings).close()
     from poolq.dashboard import dashboard
     from poolq.log import sink
     from poolq.log.reporting import set_up

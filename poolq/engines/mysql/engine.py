@@ -14,6 +14,7 @@ from poolq.engines.mysql.reconnecting import connect
 from poolq.engines.mysql.schema import MySQLSchema
 from poolq.engines.mysql.session import MySQLSession
 from poolq.engines.sql.limits.holds import NOTE_HOLD
+from poolq.engines.sql.limits.starts_ahead import is_quick
 from poolq.engines.sql.location import DELAYED, QUEUED, claim_name, released_by
 
 from poolq.engines.sql.queues.queue_discovery import (  # isort: skip
@@ -24,7 +25,7 @@ from poolq.engines.sql.servers import ServerEngine
 from poolq.engines.sql.session import Dialect, Query, RenderedSQL, TemplateToken
 from poolq.engines.sql.within import UserSQL
 from poolq.errors import EngineError, EngineUnavailable
-from poolq.jobs.limits import Admission, Asked, Rule
+from poolq.jobs.limits import ADMITTED, Admission, Asked, Rule
 
 #: Between two polls for due jobs, a waiter pauses for at least POLL_INTERVAL seconds, and for at
 #: least POLL_COST_FACTOR times as long as a poll takes.
@@ -193,13 +194,11 @@ class MySQLEngine(ServerEngine[MySQLSession]):
         held: tuple[str, Claim] | None = None,
         ended: Sequence[EndedSlots] = (),
     ) -> Admission:
-        ahead = self._starts_ahead
-        if held and len(rules) == 1 and not held[1].asks and not ahead.helps(held[0], rules):
+        if held and len(rules) == 1 and not held[1].asks and not is_quick(rules):
             match rules[0]:
                 case Rule(cost=1, sliding=False) as rule:
                     if self.session.change(*admit_queries(rule, *held)):
-                        ahead.got_one(held[0], rules)
-                        return Admission(0)
+                        return ADMITTED
         return super().admit(rules, held, ended)
 
     def _pause(self, queues: Queues, is_due: bool, rest: float, took: float) -> None:

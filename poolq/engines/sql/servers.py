@@ -15,6 +15,7 @@ from itertools import count, islice
 from random import random
 from threading import RLock
 from typing import Any, Generic, NamedTuple, TypeVar
+from weakref import WeakSet
 
 from poolq.engines.base import Check, Queues
 from poolq.engines.connections import Connections, raised_by_handler, reentrancy_error
@@ -26,7 +27,7 @@ from poolq.engines.sql.schema import SQLSchema
 from poolq.engines.sql.session import (  # isort: skip
     Answers, BatchQuery, Dialect, Query, QueryResult, RenderedSQL, Session, Transaction, in_chunks,
 )  # fmt: skip
-from poolq.engines.sql.within import DatabaseId
+from poolq.engines.sql.within import check_id
 from poolq.engines.transactions.connection import UserConnection
 from poolq.errors import EngineError, EngineRefused, EngineUnavailable, RightMissing, SchemaError
 from poolq.jobs.message import Push
@@ -275,12 +276,7 @@ class ServerEngine(SQLEngine, Generic[S]):
         )
         self._store = Store()
         self._reading: dict[int, RLock] = {}
-        self._database_id = DatabaseId(
-            self.user_sql,
-            lambda: self._user_texts(),
-            redacted_url,
-            lambda again: self._load_store(again).id,
-        )
+        self._proved: WeakSet[Any] = WeakSet()  # connections that have this database
 
     @abstractmethod
     def _open_session(self, lost: Sequence[str]) -> S:
@@ -321,7 +317,12 @@ class ServerEngine(SQLEngine, Generic[S]):
         return store
 
     def _check_database(self, connection: UserConnection) -> None:
-        self._database_id.check(connection)
+        if connection.raw() in self._proved:
+            return
+        with_texts = connection, self._user_texts(), self.user_sql, self.redacted_url
+        check_id(*with_texts, lambda again: self._load_store(again).id)
+        with suppress(TypeError):  # a driver's class that allows no weak references
+            self._proved.add(connection.raw())
 
     def _load_store(self, again: bool = False) -> Store:
         """Return what the engine's connections see. If none has been opened yet, one thread opens

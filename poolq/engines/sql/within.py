@@ -11,11 +11,9 @@ connections have brought theirs (`servers.py`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from functools import lru_cache
 from itertools import groupby
-from typing import Any, NamedTuple
-from weakref import WeakSet
+from typing import NamedTuple
 
 from poolq.config.own_command import own_command
 from poolq.engines.sanitize import to_text
@@ -48,52 +46,37 @@ class UserSQL(NamedTuple):
     grant: Callable[[Exception, RenderedSQL, UserConnection], str] = lambda *_: ""
 
 
-class DatabaseId:
-    """Tells whether a connection of the application has the engine's database. `texts` returns the
-    statements for connections of the application. `load` returns the id of the engine's database,
-    and reads it again if its argument is True, as it changes if this is made anew."""
-
-    def __init__(
-        self,
-        user_sql: UserSQL,
-        texts: Callable[[], RenderedSQL],
-        redacted_url: str,
-        load: Callable[[bool], str],
-    ) -> None:
-        self._user_sql = user_sql
-        self._texts = texts
-        self._redacted_url = redacted_url
-        self._load = load
-        self._proved: WeakSet[Any] = WeakSet()
-
-    def check(self, connection: UserConnection) -> None:
-        """Raise TransactionError if the connection has another database, or lacks the tables."""
-        if connection.raw() in self._proved:
-            return
-        texts = self._texts()
-        table = texts.tokens["schema"]
-        try:
-            found = to_text((connection.read(texts[READ_ID]) or [""])[0])
-        except Exception as error:
-            said = str(getattr(error, "orig", error)).partition("\n")[0]  # SQLAlchemy adds to it
-            if grant := self._user_sql.grant(error, texts, connection):
-                raise TransactionError(f"{connection.label}: {said}{grant}") from error
-            what = f"{connection.label} cannot read {table} ({said})"
-            if f"{texts.tokens['namespace']}_schema" in said:
-                what += (
-                    f": it needs the database of poolq's engine, {self._redacted_url}, in which"
-                    f" {own_command('db migrate')} has made the tables"
-                )
-            else:
-                what += "; roll your transaction back, or connect again"
-            raise TransactionError(what) from error
-        if found != self._load(False) and found != self._load(True):
-            raise TransactionError(
-                f"{connection.label} has another table {table} than poolq's engine,"
-                f" {self._redacted_url}: let both have one database, or use poolq.after_commit"
+def check_id(
+    connection: UserConnection,
+    texts: RenderedSQL,
+    user_sql: UserSQL,
+    redacted_url: str,
+    load: Callable[[bool], str],
+) -> None:
+    """Raise TransactionError if a connection of the application has another database than the
+    engine, or lacks the tables. `load` returns the id of the engine's database, and reads it again
+    if its argument is True, as it changes if this is made anew."""
+    table = texts.tokens["schema"]
+    try:
+        found = to_text((connection.read(texts[READ_ID]) or [""])[0])
+    except Exception as error:
+        said = str(getattr(error, "orig", error)).partition("\n")[0]  # SQLAlchemy adds to it
+        if grant := user_sql.grant(error, texts, connection):
+            raise TransactionError(f"{connection.label}: {said}{grant}") from error
+        what = f"{connection.label} cannot read {table} ({said})"
+        if f"{texts.tokens['namespace']}_schema" in said:
+            what += (
+                f": it needs the database of poolq's engine, {redacted_url}, in which"
+                f" {own_command('db migrate')} has made the tables"
             )
-        with suppress(TypeError):  # a driver's class that allows no weak references
-            self._proved.add(connection.raw())
+        else:
+            what += "; roll your transaction back, or connect again"
+        raise TransactionError(what) from error
+    if found != load(False) and found != load(True):
+        raise TransactionError(
+            f"{connection.label} has another table {table} than poolq's engine, {redacted_url}: let"
+            " both have one database, or use poolq.after_commit"
+        )
 
 
 def require_transaction(connection: UserConnection) -> None:
@@ -106,8 +89,8 @@ def require_transaction(connection: UserConnection) -> None:
 
 
 class UserTransaction:
-    """Stores jobs in the open transaction of one connection. `texts`: see `DatabaseId`. `check`
-    raises TransactionError if this has not the engine's database."""
+    """Stores jobs in the open transaction of one connection. `texts` returns the statements
+    for it. `check` raises TransactionError if it has not the engine's database."""
 
     def __init__(
         self,

@@ -25,7 +25,7 @@ from poolq.config import load
 from poolq.config.engine_urls import normalise
 from poolq.config.own_command import own_command
 from poolq.engines.schema_version import check_version
-from poolq.errors import ConfigError, EngineError, SchemaError
+from poolq.errors import ConfigError, EngineError, EngineUnavailable, SchemaError
 from poolq.jobs.block import open_block
 from tests.support.producing import MODULE, Kept, produce_to
 
@@ -161,17 +161,44 @@ def test_a_block_that_has_ended_takes_no_task(kept: Kept) -> None:
     assert kept.pushes == []
 
 
-def test_an_error_after_the_commit_names_the_tasks(
-    kept: Kept, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("kind", [EngineError, EngineUnavailable])
+def test_an_error_after_the_commit_names_all_that_is_missing(
+    kept: Kept,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    kind: type[EngineError],
 ) -> None:
+    """Of each batch: Django calls no later one. What was rolled back is not missing."""
+
     def refusing(_: object) -> list[str]:
-        raise EngineError("no right")
+        raise kind("no right")
+
+    ids: list[str] = []
+
+    @transaction.atomic
+    def act() -> None:
+        ids.append(enqueue().id)
+        with poolq.after_commit("default"):
+            ids.append(poolq.dispatch("jobs:A"))
+        with transaction.atomic():
+            ids.append(enqueue(2).id)
+        with suppress(ZeroDivisionError), transaction.atomic():
+            enqueue(3)
+            raise ZeroDivisionError
 
     monkeypatch.setattr(kept, "push", refusing)
-    with pytest.raises(EngineError) as caught, transaction.atomic():
-        id_ = enqueue().id
-    assert str(caught.value).endswith(f"not all of these jobs are stored: {id_}")
+    with pytest.raises(kind) as caught:
+        act()
+    assert str(caught.value).endswith(f" stored: {', '.join(ids)}")
+    assert list(getattr(caught.value, "ids", ids)) == ids
     assert caplog.messages == [str(caught.value)]
+
+
+def test_a_task_that_gives_way_is_not_enqueued(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    with transaction.atomic():
+        result = enqueue()
+        monkeypatch.setattr(kept, "push", lambda _: ["0" * 32])
+    assert result.enqueued_at is None
 
 
 # checks and settings

@@ -52,9 +52,6 @@ class _Known(msgspec.Struct):
     left: int
     until: float
 
-    def is_usable(self) -> bool:
-        return self.left > 0 and monotonic() < self.until
-
 
 class StartsAhead(OrderedDict[Key, _Known]):
     """The last starts of each worker under its rules. Times are monotonic seconds."""
@@ -62,7 +59,7 @@ class StartsAhead(OrderedDict[Key, _Known]):
     def use(self, key: Key) -> bool:
         """Use a start that was taken ahead. Returns whether there is one."""
         known = self.get(key)
-        if known is None or not known.is_usable():
+        if known is None or known.left <= 0 or monotonic() >= known.until:
             return False
         known.left -= 1
         return True
@@ -74,12 +71,6 @@ class StartsAhead(OrderedDict[Key, _Known]):
             return 0
         return int(known.got * LIFETIME / 10 / max(now - known.at, 1e-6))
 
-    def helps(self, worker: str, rules: Sequence[Asked]) -> bool:
-        """Return whether starts were taken ahead, or would be with the next one."""
-        key = worker, tuple(rules)
-        known = self.get(key)
-        return known is not None and (known.is_usable() or self.wanted(key, monotonic()) > 0)
-
     def note(self, key: Key, asked: float, taken: Taken) -> None:
         """Record what was taken ahead with a start that was asked for at `asked`."""
         more, now = taken.more, monotonic()
@@ -88,11 +79,6 @@ class StartsAhead(OrderedDict[Key, _Known]):
         self.move_to_end(key)
         if len(self) > MAX_KNOWN:
             self.popitem(last=False)
-
-    def got_one(self, worker: str, rules: Sequence[Asked]) -> None:
-        """Record that a worker has got a start, and none ahead."""
-        if is_quick(rules):
-            self.note((worker, tuple(rules)), 0.0, NOTHING)
 
 
 def is_quick(rules: Sequence[Asked]) -> bool:
