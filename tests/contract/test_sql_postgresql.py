@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 import pytest
@@ -42,7 +42,7 @@ from tests.contract.helpers import (
     total,
 )
 from tests.contract.test_sql_bounds import examined
-from tests.contract.waiters import quiet
+from tests.contract.waiters import SHORT, quiet
 from tests.support.by_hand import rows
 from tests.support.postgresql import PostgreSQL
 from tests.support.scratch import Scratch
@@ -64,27 +64,83 @@ def listening(server: PostgreSQL, engine: PostgreSQLEngine) -> Iterator[psycopg.
         yield raw
 
 
-def test_a_waiter_is_told_of_a_job(
-    postgresql: PostgreSQLEngine, opened: OpenEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It would look again minutes later."""
+class Waiting(NamedTuple):
+    """An engine that waits in a thread. `looked`: how often it has looked, as its only element."""
+
+    engine: PostgreSQLEngine
+    found: Future[int]
+    looked: list[int]
+
+
+@pytest.fixture
+def waiting(
+    postgresql: PostgreSQLEngine,
+    opened: OpenEngine,
+    monkeypatch: pytest.MonkeyPatch,
+    queues: list[str] | None,
+) -> Iterator[Waiting]:
+    """One that has looked twice, and would look again minutes later."""
     monkeypatch.setattr(engine_module, "ANNOUNCE_INTERVAL", FOR_MINUTES)
     monkeypatch.setattr(waiting_module, "LOOK_INTERVAL", FOR_MINUTES)
     monkeypatch.setattr(session_module, "ANNOUNCED", FOR_MINUTES)
-    waiting = opened(postgresql.url, postgresql.namespace)
+    engine = opened(postgresql.url, postgresql.namespace)
+    assert isinstance(engine, PostgreSQLEngine)
+    push(postgresql, "later", queue="later", delay=HOUR)
+    push(postgresql, "before")
+    quiet(engine)
+    assert Worker(postgresql).drain() == ["before"]
+    quiet(engine)
     looked = [0]
-    look = waiting._load_due_states  # type: ignore[attr-defined]
+    look = engine._load_due_states
 
     def count_look(queues: list[str]) -> object:
         looked[0] += 1
         return look(queues)
 
-    monkeypatch.setattr(waiting, "_load_due_states", count_look)
+    monkeypatch.setattr(engine, "_load_due_states", count_look)
     with ThreadPoolExecutor(1) as threads:
-        found = threads.submit(waiting.wait, ["q"], FOR_MINUTES)
+        found = threads.submit(engine.wait, queues, FOR_MINUTES)
         until(lambda: looked[0] == 2, what="the waiter to have looked again after 50 ms")
-        push(postgresql, "a")
-        assert found.result(30) == 1
+        yield Waiting(engine, found, looked)
+        if not found.done():  # the test has failed
+            postgresql.resume("q")
+            push(postgresql, "end")
+
+
+@pytest.mark.parametrize("queues", [["q"]], ids=str)
+def test_a_waiter_is_told_of_jobs_and_takes_their_wake_up_without_a_look(
+    postgresql: PostgreSQLEngine, waiting: Waiting
+) -> None:
+    push(postgresql, "a")
+    assert waiting.found.result(30) == 1
+    assert waiting.looked == [2]
+    assert postgresql.wait(["q"], SHORT) == 0, "it has taken it"
+    assert waiting.engine.wait(["q"], SHORT) == 0
+    waiting.engine.wake(["q"])
+    assert postgresql.wait(["q"], 30) == 1
+
+
+@pytest.mark.parametrize("queues", [["q"]], ids=str)
+def test_a_waiter_that_is_told_of_a_new_a_paused_or_another_queue_looks(
+    postgresql: PostgreSQLEngine, waiting: Waiting
+) -> None:
+    push(postgresql, "a", queue="r")
+    until(lambda: waiting.looked == [3], what="a look for another queue")
+    postgresql.pause("q")
+    push(postgresql, "a")
+    until(lambda: waiting.looked == [4], what="a look at a paused queue")
+    postgresql.resume("q")
+    assert waiting.found.result(30) == 1
+
+
+@pytest.mark.parametrize("queues", [None], ids=str)
+def test_a_waiter_of_all_queues_puts_back_what_it_took_when_it_was_told(
+    postgresql: PostgreSQLEngine, waiting: Waiting
+) -> None:
+    push(postgresql, "a")
+    assert waiting.found.result(30) == 1
+    waiting.engine.wake(None)
+    assert postgresql.wait(None, 30) == 1
 
 
 def test_the_benchmark_counts_the_connections_that_wait(
@@ -170,6 +226,9 @@ NOTE_SYNCED = """INSERT INTO {nodes} (node, beat, info)
 def commit_unsynced(engine: PostgreSQLEngine) -> None:
     """Once with BEGIN and once without."""
     session = engine.session
+    push(engine, "a")
+    assert engine.wait(["q"], 30) == 1  # the queue has a token
+    take = Query(waiting_module.TAKE_TOLD, ("q", 1, "q", 1, "q", "q"))
 
     def read_within(tx: Transaction) -> object:
         tx.unsynced()
@@ -180,6 +239,7 @@ def commit_unsynced(engine: PostgreSQLEngine) -> None:
         tx.later(Query(NOTE_SYNCED))
 
     assert session.transact(read_within) == [("off",), ("off",)]
+    assert session.transact(lambda tx: tx.run(take, Query(SYNCED))[-1].rows) == [("off",)]
     session.transact(only_write)
     assert rows(engine, "SELECT node FROM {nodes}") == [("off",)]
     assert session.transact(lambda tx: tx.one(SYNCED)) == ("on",)

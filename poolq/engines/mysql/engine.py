@@ -201,11 +201,12 @@ class MySQLEngine(ServerEngine[MySQLSession]):
                         return ADMITTED
         return super().admit(rules, held, ended)
 
-    def _pause(self, queues: Queues, is_due: bool, rest: float, took: float) -> None:
+    def _pause(self, queues: Queues, is_due: bool, rest: float, took: float) -> int:
         pause = max(POLL_INTERVAL, POLL_COST_FACTOR * took)
         polls = int(min(rest, MAX_SERVER_WAIT) / (pause + took))
         if polls < 2 or is_due or not self._wait_in_server(queues, polls, pause):
             time.sleep(min(pause, rest))
+        return 0
 
     def _wait_in_server(self, queues: Queues, polls: int, pause: float) -> bool:
         """Wait in the server. Returns False if the server has failed to do so, now or earlier."""

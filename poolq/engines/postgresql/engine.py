@@ -36,7 +36,7 @@ class PostgreSQLEngine(ServerEngine[PostgreSQLSession]):
         super().__init__(url, namespace, self.options.redacted_url, DIALECT, LOOK_SHARE)
         self._folding = Folding()
         self._qualified: RenderedSQL | None = None
-        self._watch = Watch(self._cursors, self._ahead)
+        self._watch = Watch(self._cursors)
         self.schema: PostgreSQLSchema = PostgreSQLSchema(
             self._open, self.texts, namespace, self.options
         )
@@ -62,15 +62,16 @@ class PostgreSQLEngine(ServerEngine[PostgreSQLSession]):
             watch.begin()
         return watch.load(session, queues, self._woken)
 
-    def _pause(self, queues: Queues, is_due: bool, rest: float, took: float) -> None:  # noqa: ARG002  # it is woken
+    def _pause(self, queues: Queues, is_due: bool, rest: float, took: float) -> int:  # noqa: ARG002  # it is woken
         watch = self._watch
         longest = POLL_INTERVAL if is_due else ANNOUNCE_INTERVAL
         rest = min(rest, watch.look_at - time.monotonic(), longest)
-        watch.heard |= self.session.hear(max(0.001, rest))
+        told = self.session.hear(max(0.001, rest))
+        return watch.take_told(self.session, told, queues, self._woken)
 
     def wake(self, queues: Queues) -> None:
         """Put back what this waiter may have taken, if it is one."""
-        super().wake(queues or sorted(self._watch.known) or None)
+        super().wake(queues or sorted({*self._watch.known, *self._woken}) or None)
 
     def beat(self, node: str, info: bytes) -> dict[str, int]:
         self._folding.fold(self.session)

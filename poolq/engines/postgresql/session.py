@@ -20,6 +20,7 @@ from poolq.engines.sql.location import DELAYED
 from poolq.engines.sql.new_jobs import INSERT_PLAIN
 from poolq.engines.sql.servers import Faults, ServerSession, ServerTransaction, results_by_query
 from poolq.engines.sql.session import BatchQuery, Query, QueryResult, Row
+from poolq.engines.sql.waiting import UNSYNCED
 from poolq.jobs.message import Push
 
 T = TypeVar("T")
@@ -41,8 +42,6 @@ TELLING = f"""CASE WHEN pg_sequence_last_value($of${{waiting}}$of$) > {_NOW_MS}
     THEN pg_notify('{{namespace}}_waiting', ?)::text::bytea ELSE {{no_bytes}} END"""
 LISTEN = 'LISTEN "{namespace}_waiting"'
 ANNOUNCE = f"SELECT setval('{{waiting}}', {_NOW_MS} + ?)"
-#: Sets it for the transaction, also without BEGIN.
-UNSYNCED = "SELECT set_config('synchronous_commit', 'off', true)"
 #: How often a waiter announces that it waits, and for how long, in seconds.
 ANNOUNCE_INTERVAL, ANNOUNCED = 1.0, 1.5
 

@@ -16,10 +16,10 @@ from poolq.engines.sql.queues.queue_discovery import (
     STATES_FROM,
 )
 from poolq.engines.sql.queues.wakeups import ADD_ARMED, ARM, RESUME_QUEUE, TAKE_WAKEUP
+from poolq.engines.sql.waiting import NEWEST_ROW, take_token
 
-_NEWEST = "(SELECT {} FROM {{tokens}} WHERE queue = {} ORDER BY n DESC LIMIT 1 {})"
-_TOKEN_OF_QUEUE = _NEWEST.format("armed, seen", "q.queue", "")
-_ROW_OF_QUEUE = _NEWEST.format("ctid", "q.queue", "{skip}")
+_TOKEN_OF_QUEUE = NEWEST_ROW.format("armed, seen", "q.queue", "")
+_ROW_OF_QUEUE = NEWEST_ROW.format("ctid", "q.queue", "{skip}")
 
 
 def _with_token(states: str) -> str:
@@ -47,10 +47,7 @@ WAKE_TOKENS = MappingProxyType(
         ARM: _arm("unnest(?) q (queue)"),
         RESUME_QUEUE: f"""WITH q AS (UPDATE {{queues}} SET paused = 0 WHERE queue = ?
             RETURNING queue) {_arm("q")}""",
-        TAKE_WAKEUP: f"""UPDATE {{tokens}} SET n = n + 1, armed = 0,
-            seen = CASE WHEN seen < ? OR seen > {{now}} THEN ? ELSE seen END
-            WHERE ctid = {_NEWEST.format("ctid", "?", "")}
-            AND (armed > 0 OR seen < ? OR seen > {{now}})""",
+        TAKE_WAKEUP: take_token("?"),
         DELETE_QUEUES: """WITH gone AS (DELETE FROM {queues} WHERE queue {in_list} AND paused = 0
             RETURNING queue) DELETE FROM {tokens} t USING gone WHERE t.queue = gone.queue""",
     }

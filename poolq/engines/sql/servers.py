@@ -25,7 +25,7 @@ from poolq.engines.sql.queues.wakeups import take_wakeup
 from poolq.engines.sql.schema import SQLSchema
 
 from poolq.engines.sql.session import (  # isort: skip
-    Answers, BatchQuery, Dialect, Query, QueryResult, RenderedSQL, Session, Transaction, in_chunks,
+    BatchQuery, Dialect, Query, QueryResult, RenderedSQL, Session, Transaction, in_chunks,
 )  # fmt: skip
 from poolq.engines.sql.within import check_id
 from poolq.engines.transactions.connection import UserConnection
@@ -269,7 +269,6 @@ class ServerEngine(SQLEngine, Generic[S]):
         self, url: str, namespace: str, redacted_url: str, dialect: Dialect, share: float = 0.0
     ) -> None:
         super().__init__(url, namespace, redacted_url, dialect, CURSOR_LIFETIME, share)
-        self._ahead: dict[str, Answers] = {}  # see `take_wakeup`
         self._lost_names: list[str] = []
         self._connections: Connections[S] = Connections(
             self._connect, lambda session: session.close(), self._alive
@@ -358,19 +357,22 @@ class ServerEngine(SQLEngine, Generic[S]):
         while True:
             began = time.monotonic()
             found, later, clock = self._load_due_states(queues)
-            jobs, next_due = take_wakeup(self.session, found, later, self._woken, self._ahead)
+            jobs, next_due = take_wakeup(self.session, found, later, self._woken)
             now = time.monotonic()
             if jobs or now >= end:
                 return jobs
             rest = end - now
             if next_due is not None:
                 rest = min(rest, max(0.001, (next_due - clock) / 1e6))
-            self._pause(queues, any(one.is_due for one in found), rest, now - began)
+            jobs = self._pause(queues, any(one.is_due for one in found), rest, now - began)
+            if jobs:
+                return jobs
 
     @abstractmethod
-    def _pause(self, queues: Queues, is_due: bool, rest: float, took: float) -> None:
-        """Wait for jobs for at most `rest` seconds. `is_due`: whether something is due whose
-        wake-up is taken. `took`: how many seconds the last look took."""
+    def _pause(self, queues: Queues, is_due: bool, rest: float, took: float) -> int:
+        """Wait for jobs for at most `rest` seconds. Returns how many there are, if it has taken
+        their wake-up, or 0. `is_due`: whether something is due whose wake-up is taken. `took`: how
+        many seconds the last look took."""
 
     @property
     def session(self) -> S:

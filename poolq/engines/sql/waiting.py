@@ -9,13 +9,14 @@ from collections.abc import Collection
 from time import monotonic
 
 from poolq.engines.base import Queues
+from poolq.engines.sanitize import number
 from poolq.engines.sql.claims.cursors import ScanCursors
-from poolq.engines.sql.queues.skip_scan import QueryRunner
-from poolq.engines.sql.queues.wakeups import wakeups_query
-from poolq.engines.sql.session import Answers, Query, QueryResult, Session
+from poolq.engines.sql.location import QUEUED
+from poolq.engines.sql.queues.wakeups import COUNT_WAKEUPS, LATEST_READY
+from poolq.engines.sql.session import Query, Session
 
 from poolq.engines.sql.queues.queue_discovery import (  # isort: skip
-    HEAD, MAX_WAITED_QUEUES, FloorsByQueue, QueueState, known_queues, load_states, look,
+    MAX_WAITED_QUEUES, QueueState, known_queues, load_states, look,
 )  # fmt: skip
 
 #: Seconds between looks over all queues.
@@ -24,18 +25,35 @@ LOOK_INTERVAL = 1.0
 #: have taken the wake-up of jobs that are still there.
 POLL_INTERVAL = 0.05
 
+NEWEST_ROW = "(SELECT {} FROM {{tokens}} WHERE queue = {} ORDER BY n DESC LIMIT 1 {})"
+
+
+def take_token(due: str, found: str = "") -> str:
+    """Return TAKE_WAKEUP for such rows of tokens. `found`: what has `due`, if not a `?`."""
+    return f"""UPDATE {{tokens}} SET n = n + 1, armed = 0,
+        seen = CASE WHEN seen < {due} OR seen > {{now}} THEN {due} ELSE seen END {found}
+        WHERE ctid = {NEWEST_ROW.format("ctid", "?", "")}
+        AND (armed > 0 OR seen < {due} OR seen > {{now}})"""
+
+
+#: Lets the commit not wait for the disk, also without BEGIN.
+UNSYNCED = "SELECT set_config('synchronous_commit', 'off', true)"
+#: Takes the wake-up of a queue that has ready jobs from a due time on. Returns how many it has.
+TAKE_TOLD = f"""WITH found AS (SELECT ({COUNT_WAKEUPS}) AS jobs, ({LATEST_READY}) AS due
+    FROM {{queues}} WHERE queue = ? AND paused = 0 AND ({UNSYNCED}) = 'off')
+    {take_token("due", "FROM found")} AND jobs > 0 RETURNING jobs"""
+
 
 class Watch:
     """`heard`: queues of which the waiter was told, or in which something is due. `known`: queues
     that it has seen, and when something comes due there (0: unknown). `look_at`: when it looks over
-    all queues, by the monotonic clock. `_ahead`: see `take_wakeup`. `_clock`: by how many
-    microseconds the server's clock is ahead."""
+    all queues, by the monotonic clock. `_clock`: by how many microseconds the server's clock is
+    ahead."""
 
-    def __init__(self, cursors: ScanCursors, ahead: dict[str, Answers]) -> None:
+    def __init__(self, cursors: ScanCursors) -> None:
         self.heard: set[str] = set()
         self.known: dict[str, int] = {}
         self.look_at = 0.0
-        self._ahead = ahead
         self._cursors = cursors
         self._queues: Queues = None
         self._is_new = False
@@ -57,10 +75,9 @@ class Watch:
         if self.heard:
             self._cursors.forget()  # a job may have returned
         floors = self._cursors.floors(names)
-        read = self._reading_ahead(session, names, floors)
         reads = monotonic()
         with self._cursors.look(floors, sorted(names)):
-            states = load_states(read, sorted(names), floors)
+            states = load_states(session.read, sorted(names), floors)
         if states:
             self._clock = states[0].now - reads * 1e6
         now = int(self._clock + reads * 1e6)
@@ -87,21 +104,17 @@ class Watch:
         self.known = {**dict.fromkeys(found.ready, 0), **found.slots, **found.delayed}
         return {*found.names()}
 
-    def _reading_ahead(
-        self, session: Session, names: set[str], floors: FloorsByQueue | None
-    ) -> QueryRunner:
-        """Return a session's `read` that, if there is a single queue, and the waiter was told of
-        it, also reads what is needed to take its wake-up."""
-        self._ahead.clear()
-        if len(names) != 1 or names != self.heard:
-            return session.read
-        (name,) = names
-        floor = floors[name] if floors else HEAD
-        more = wakeups_query(name, floor.delayed, floor.ready)
-
-        def read(*queries: Query) -> list[QueryResult]:
-            *found, answer = session.read(*queries, more)
-            self._ahead[name] = [answer]
-            return found
-
-        return read
+    def take_told(self, session: Session, told: set[str], queues: Queues, woken: set[str]) -> int:
+        """Take the wake-up of the queue of which the waiter was told, if it is a single one and has
+        new jobs that are ready. Returns how many, or 0. `woken`: as in `take_wakeup`."""
+        self.heard |= told
+        name = min(told, default="")
+        since = self._cursors.of(name, QUEUED)
+        if len(told) != 1 or since is None or not (queues is None or name in queues):
+            return 0
+        args = name, since[0], name, since[0], name, name
+        (found,) = session.read(Query(TAKE_TOLD, args))
+        if not found.rows:
+            return 0
+        woken.add(name)
+        return number(found.rows[0][0])

@@ -11,14 +11,13 @@ may lie before `seen`. So its queue must be armed: by the next step in it, or, i
 taken what a waiter was woken for, by that waiter, once nothing is due there.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
-from types import MappingProxyType
 
 from poolq.engines.sanitize import number, optional_number
 from poolq.engines.sql.location import RETURNED
 from poolq.engines.sql.queues.queue_discovery import NO_ROW, QueueState
-from poolq.engines.sql.session import Answers, Query, Session, Transaction
+from poolq.engines.sql.session import Query, Session, Transaction
 from poolq.errors import EngineUnavailable
 
 ADD_QUEUE = "INSERT INTO {queues} (queue, used) VALUES (?, {now}) {unless:queue}"
@@ -87,13 +86,12 @@ def take_wakeup(
     found: Sequence[QueueState],
     later: int | None,
     woken: set[str],
-    ahead: Mapping[str, Answers] = MappingProxyType({}),
 ) -> tuple[int, int | None]:
     """Take the wake-up of the first of these queues that has one. Returns how many ready jobs the
     queue has (1 to MAX_WAKEUPS), and None. If no queue has a wake-up, returns 0, and when the next
     job or slot comes due, in microseconds since the epoch (None if none is known). `later`: when
     something comes due in other queues. `woken`: whose wake-ups this waiter has taken; it looks at
-    them, too, until nothing is due there. `ahead`: answers to `wakeups_query` that are known."""
+    them, too, until nothing is due there."""
     woken -= put_back(session, found)
     upcoming = [] if later is None else [later]
     for one in found:
@@ -102,7 +100,7 @@ def take_wakeup(
         if not one.is_due:
             upcoming += [one.next_due] if one.next_due is not None else []
             continue
-        (found_there,) = ahead.get(one.queue) or session.read(
+        (found_there,) = session.read(
             wakeups_query(one.queue, one.delayed or one.now, one.ready or one.now)
         )
         ready, next_, *dues = map(optional_number, found_there.rows[0])
