@@ -19,6 +19,7 @@ from typing import Protocol
 
 import pytest
 
+from tests.contract.faulty_proxy import FaultyProxy
 from tests.support.forked import preload
 from tests.support.mysql import MySQL, install_mysql
 from tests.support.pgbouncer import PgBouncer
@@ -325,3 +326,10 @@ def url_of(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     server = request.getfixturevalue(f"{request.param}_server")
     url: str = server.plain_url if request.param == "mariadb" else server.url
     return url
+
+
+@pytest.fixture(params=["redis_server", "mariadb_server", "postgresql_server"])
+def proxy(request: pytest.FixtureRequest) -> Iterator[FaultyProxy]:
+    """In front of each server in turn."""
+    with FaultyProxy(request.getfixturevalue(request.param).url) as made:
+        yield made

@@ -25,7 +25,6 @@ from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sqlite import SQLiteEngine
 from tests.conftest import url_of
 from tests.contract.crowd import Crowd
-from tests.contract.faulty_proxy import FaultyProxy
 from tests.contract.helpers import Worker, open_engine
 from tests.support.clock import Clock
 from tests.support.postgresql import PostgreSQL
@@ -107,13 +106,6 @@ def sql(request: pytest.FixtureRequest) -> SQLEngine:
     name = "mysql" if request.param == "mariadb" else request.param
     engine: SQLEngine = request.getfixturevalue(name)
     return engine
-
-
-@pytest.fixture(params=["redis_server", "mariadb_server", "postgresql_server"])
-def proxy(request: pytest.FixtureRequest) -> Iterator[FaultyProxy]:
-    """In front of each server in turn."""
-    with FaultyProxy(request.getfixturevalue(request.param).url) as made:
-        yield made
 
 
 @pytest.fixture

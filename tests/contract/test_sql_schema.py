@@ -86,14 +86,6 @@ def test_an_interrupted_migration_can_be_repeated(mysql: MySQLEngine, cursor: Cu
     push(mysql, "a")
 
 
-def test_the_printed_statements_make_the_tables(mysql: MySQLEngine, cursor: Cursor) -> None:
-    for statement in mysql.schema.sql().split(";"):
-        if statement.strip():
-            cursor.execute(statement)
-    assert mysql.schema.version() == mysql.schema.number
-    push(mysql, "a")
-
-
 def test_tables_that_vanish_during_use_are_reported(mysql: MySQLEngine, cursor: Cursor) -> None:
     mysql.schema.migrate()
     push(mysql, "a")
@@ -123,13 +115,6 @@ def test_the_tables_of_a_file_are_made_automatically(sqlite: SQLiteEngine) -> No
     push(sqlite, "a")
     assert sqlite.schema.version() == sqlite.schema.number
     assert not sqlite.schema.migrate()
-
-
-def test_the_printed_statements_make_the_tables_of_a_file(sqlite: SQLiteEngine) -> None:
-    with closing(sqlite3.connect(sqlite.options.file)) as raw, raw:
-        raw.executescript(sqlite.schema.sql())
-    assert sqlite.schema.version() == sqlite.schema.number
-    push(sqlite, "a")
 
 
 def test_the_printed_statements_say_the_same_again_and_refuse_other_versions(

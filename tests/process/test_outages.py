@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from threading import Event, Thread
 from typing import Self
 
@@ -127,12 +127,6 @@ def answered(project: Project) -> bool:
 
 
 # the connection
-
-
-@pytest.fixture(params=["redis_server", "mariadb_server", "postgresql_server"])
-def proxy(request: pytest.FixtureRequest) -> Iterator[FaultyProxy]:
-    with FaultyProxy(request.getfixturevalue(request.param).url) as made:
-        yield made
 
 
 @pytest.fixture

@@ -32,24 +32,24 @@ class Layer(ABC):
 
     given: Any
 
-    @abstractmethod
-    def begin(self) -> None: ...
+    def begin(self) -> None:
+        self.given.begin()
 
     @abstractmethod
     def execute(self, sql: str) -> None: ...
 
-    @abstractmethod
-    def commit(self) -> None: ...
+    def commit(self) -> None:
+        self.given.commit()
 
-    @abstractmethod
-    def rollback(self) -> None: ...
+    def rollback(self) -> None:
+        self.given.rollback()
 
     @abstractmethod
     def savepoint(self) -> AbstractContextManager[object]:
         """One that is rolled back by an error."""
 
-    @abstractmethod
-    def close(self) -> None: ...
+    def close(self) -> None:
+        self.given.close()
 
     def insert(self, number: int) -> None:
         self.execute(f"INSERT INTO orders (n) VALUES ({number})")
@@ -67,12 +67,6 @@ class Driver(Layer):
     def execute(self, sql: str) -> None:
         self.given.cursor().execute(sql)
 
-    def commit(self) -> None:
-        self.given.commit()
-
-    def rollback(self) -> None:
-        self.given.rollback()
-
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         self.execute("SAVEPOINT inner_one")
@@ -83,9 +77,6 @@ class Driver(Layer):
             raise
         self.execute("RELEASE SAVEPOINT inner_one")
 
-    def close(self) -> None:
-        self.given.close()
-
 
 class SQLAlchemyConnection(Layer):
     def __init__(self, url: str) -> None:
@@ -95,19 +86,10 @@ class SQLAlchemyConnection(Layer):
     def make(self) -> Any:
         return self.engine.connect()
 
-    def begin(self) -> None:
-        self.given.begin()
-
     def execute(self, sql: str) -> None:
         from sqlalchemy import text
 
         self.given.execute(text(sql))
-
-    def commit(self) -> None:
-        self.given.commit()
-
-    def rollback(self) -> None:
-        self.given.rollback()
 
     def savepoint(self) -> AbstractContextManager[object]:
         made: AbstractContextManager[object] = self.given.begin_nested()

@@ -152,15 +152,6 @@ def admit_queries(rule: Rule, worker: str, claim: Claim) -> list[Query]:
     return [Query(COUNT_START, args), Query(MARK_COUNTED, (claim.id,))]
 
 
-def server_side_wait(queues: Queues, polls: int, pause: float) -> Query:
-    """Return a statement that ends when one of these queues has something due, or after `polls`
-    pauses of `pause` seconds."""
-    micros = int(pause * 1e6)
-    if queues is None:
-        return Query(WAIT_FOR_ANY, (polls, micros))
-    return Query(WAIT_FOR_NAMED, (polls, list(queues), micros))
-
-
 class MySQLEngine(ServerEngine[MySQLSession]):
     """`mysql://user:password@host:3306/database?ssl_ca=…&unix_socket=…`; mariadb:// is the same."""
 
@@ -170,7 +161,7 @@ class MySQLEngine(ServerEngine[MySQLSession]):
     def __init__(self, url: str, namespace: str) -> None:
         self.options = parse_url(url)
         super().__init__(url, namespace, self.options.redacted_url, DIALECT)
-        self.schema: MySQLSchema = MySQLSchema(self._open, self.texts, namespace, self.redacted_url)
+        self.schema: MySQLSchema = MySQLSchema(self._open, self.texts, namespace, self.options)
         self._statements = FormatSQL(self.texts)
         self._qualified = RenderedSQL(_with_database(self.options.database), namespace)
         self._waits_in_server = True
@@ -209,10 +200,14 @@ class MySQLEngine(ServerEngine[MySQLSession]):
         return 0
 
     def _wait_in_server(self, queues: Queues, polls: int, pause: float) -> bool:
-        """Wait in the server. Returns False if the server has failed to do so, now or earlier."""
+        """Wait in the server until one of these queues has something due, for at most `polls`
+        pauses of `pause` seconds. Returns False if the server has failed to do so, now or earlier.
+        """
+        named = [] if queues is None else [list(queues)]
+        wait = WAIT_FOR_NAMED if named else WAIT_FOR_ANY
         try:
             if self._waits_in_server:
-                self.session.read(server_side_wait(queues, polls, pause))
+                self.session.read(Query(wait, (polls, *named, int(pause * 1e6))))
         except EngineUnavailable:
             raise
         except EngineError:

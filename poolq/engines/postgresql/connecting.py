@@ -6,12 +6,13 @@ from typing import NamedTuple
 
 import psycopg
 from psycopg.conninfo import make_conninfo
+from psycopg.pq.abc import PGconn
 
 from poolq.engines.postgresql.options import PostgreSQLOptions
-from poolq.engines.postgresql.requirements import check_server
 from poolq.engines.postgresql.statements import Statements
 from poolq.engines.postgresql.wire import NO_CODE, SOCKET_TIMEOUT, ServerError, Wire
 from poolq.engines.sql.session import Query, RenderedSQL
+from poolq.errors import ConfigError
 
 #: Ends the connections with these names, and waits until they have ended.
 END_LOST = """SELECT pg_terminate_backend(pid, 2000) FROM pg_stat_activity
@@ -22,6 +23,8 @@ SET = """SELECT pg_backend_pid(), set_config(name, value, ? NOT IN (0, pg_backen
     FROM unnest(?, ?) given (name, value)"""
 #: The longest name of a connection, in bytes.
 MAX_NAME = 63
+#: The oldest server, as it writes its version.
+MIN_SERVER = 150_000
 
 
 class OpenedConnection(NamedTuple):
@@ -54,7 +57,7 @@ def connect(
         raise ServerError(NO_CODE, said, is_over=True, was_sent=False) from error
     wire, statements = Wire(connection), Statements(texts, connection)
     try:
-        check_server(wire.raw, options.redacted_url)
+        _check_server(wire.raw, options.redacted_url)
         beginning = _set(wire, options, statements)
         if lost:
             wire.run(statements.bind(Query(END_LOST, (lost,))))
@@ -62,6 +65,26 @@ def connect(
         wire.close()
         raise
     return OpenedConnection(wire, name, statements, beginning)
+
+
+def _check_server(raw: PGconn, url: str) -> None:
+    """Raise ConfigError if the server that has just been connected to is none that poolq can use.
+    The server has told all this by itself."""
+    version = (raw.parameter_status(b"server_version") or b"").decode()
+    encoding = (raw.parameter_status(b"server_encoding") or b"").decode()
+    relative = "YugabyteDB" if "-YB-" in version else ""
+    if raw.parameter_status(b"crdb_version"):
+        relative = "CockroachDB"
+    needed = MIN_SERVER // 10_000
+    if relative:
+        raise ConfigError(f"{url} is {relative}; poolq needs PostgreSQL itself, {needed} or newer")
+    if raw.server_version < MIN_SERVER:
+        raise ConfigError(f"{url} is PostgreSQL {version}; poolq needs {needed} or newer")
+    if encoding != "UTF8":
+        raise ConfigError(
+            f"{url}: this database has the encoding {encoding}; poolq needs one that was made with"
+            " ENCODING 'UTF8' TEMPLATE template0"
+        )
 
 
 def _set(wire: Wire, options: PostgreSQLOptions, statements: Statements) -> Sequence[Query]:

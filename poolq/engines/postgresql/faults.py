@@ -14,7 +14,7 @@ from poolq.errors import EngineError, EngineRefused, EngineUnavailable, RightMis
 RETRYABLE = ("40001", "40P01", "55P03", "57014")
 #: Errors of a connection that was cut, or whose server shuts down, recovers or has become
 #: read-only, by the beginnings of their codes.
-LOST = ("", "08", "57P", "25P03", "25P04", "25006", "58")
+LOST = ("08", "57P", "25P03", "25P04", "25006", "58")
 NO_RIGHT = "42501"
 NO_TABLE = ("42P01", "42703")
 
@@ -52,7 +52,7 @@ def can_retry(error: ServerError) -> bool:
 
 def is_lost(error: ServerError) -> bool:
     """Return whether the connection has become useless."""
-    return error.is_over or (error.code != "" and error.code.startswith(LOST[1:]))
+    return error.is_over or error.code.startswith(LOST)
 
 
 def translate(error: ServerError, options: PostgreSQLOptions) -> EngineError:

@@ -1,12 +1,12 @@
 """The tables on the server."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
 from poolq.engines.postgresql.dialect import with_schema
 from poolq.engines.postgresql.faults import NO_RIGHT, translate
-from poolq.engines.postgresql.options import PostgreSQLOptions, quoted
+from poolq.engines.postgresql.options import quoted
 from poolq.engines.postgresql.session import PostgreSQLSession
 from poolq.engines.postgresql.wire import ServerError
 from poolq.engines.sql.rights import grants
@@ -33,17 +33,10 @@ class PostgreSQLSchema(ServerSchema[PostgreSQLSession]):
     number = 1
     files = (SHARED, Path(__file__).with_name("schema.sql"))
 
-    def __init__(
-        self,
-        connect: Callable[[], PostgreSQLSession],
-        texts: RenderedSQL,
-        namespace: str,
-        options: PostgreSQLOptions,
-    ) -> None:
-        super().__init__(connect, texts, namespace, options.redacted_url)
-        self._options = options
-        if options.schema:
-            self.printed = RenderedSQL(with_schema(quoted(options.schema)), namespace)
+    @property
+    def printed(self) -> RenderedSQL:
+        name = self._options.schema
+        return RenderedSQL(with_schema(quoted(name)), self.namespace) if name else self.texts
 
     def grants(self, role: str, kinds: Sequence[str] | None) -> str:
         schema, guess, database = self._options.schema, "", self._options.parameters["dbname"]

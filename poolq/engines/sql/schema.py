@@ -39,8 +39,8 @@ def check_namespace(namespace: str) -> str:
 
 class SQLSchema(ABC):
     """The tables of one namespace. `files`: the statements that make them. `number`: the version
-    that this code needs. `place`: how errors say where the tables should be. `printed`: renders
-    what others run. `has_roles`: see `check_version`."""
+    that this code needs. `place`: how errors say where the tables should be. `has_roles`:
+    see `check_version`."""
 
     files: Sequence[Path] = (SHARED,)
     place = ""
@@ -48,9 +48,14 @@ class SQLSchema(ABC):
     number: int
 
     def __init__(self, texts: RenderedSQL, namespace: str, redacted_url: str) -> None:
-        self.texts = self.printed = texts
+        self.texts = texts
         self.namespace = namespace
         self.redacted_url = redacted_url
+
+    @property
+    def printed(self) -> RenderedSQL:
+        """Return what renders the statements that others run."""
+        return self.texts
 
     @abstractmethod
     def version(self) -> int:
@@ -89,8 +94,9 @@ class SQLSchema(ABC):
     def sql(self) -> str:
         """Return the statements that `migrate` would run on an empty database. Run again, they
         change nothing; the last one fails if the tables have another version."""
-        schema, random = self.printed.tokens["schema"], self.printed.tokens["random"]
-        return f"""{self._text(self.printed)}
+        texts = self.printed
+        schema, random = texts.tokens["schema"], texts.tokens["random"]
+        return f"""{self._text(texts)}
 INSERT INTO {schema} (one, version, id)
     SELECT 1, {self.number}, {random} FROM (SELECT 1 AS one) made
     WHERE NOT EXISTS (SELECT 1 FROM {schema} s WHERE s.version = {self.number});

@@ -230,10 +230,11 @@ class ServerSchema(SQLSchema, Generic[S]):
     has_roles = True
 
     def __init__(
-        self, connect: Callable[[], S], texts: RenderedSQL, namespace: str, redacted_url: str
+        self, connect: Callable[[], S], texts: RenderedSQL, namespace: str, options: Any
     ) -> None:
-        super().__init__(texts, namespace, redacted_url)
+        super().__init__(texts, namespace, options.redacted_url)
         self._connect = connect
+        self._options = options
 
     def version(self) -> int:
         with closing(self._connect()) as session:
@@ -318,8 +319,11 @@ class ServerEngine(SQLEngine, Generic[S]):
     def _check_database(self, connection: UserConnection) -> None:
         if connection.raw() in self._proved:
             return
-        with_texts = connection, self._user_texts(), self.user_sql, self.redacted_url
-        check_id(*with_texts, lambda again: self._load_store(again).id)
+
+        def load(again: bool) -> str:
+            return self._load_store(again).id
+
+        check_id(connection, self._user_texts(), self.user_sql, self.redacted_url, load)
         with suppress(TypeError):  # a driver's class that allows no weak references
             self._proved.add(connection.raw())
 

@@ -95,7 +95,10 @@ def run(raw: sqlite3.Connection, texts: RenderedSQL, query: Query | BatchQuery) 
     if isinstance(query, BatchQuery):
         return QueryResult((), raw.executemany(text, query.rows).rowcount)
     if _has_list(sql):
-        args = [_listed(arg) if isinstance(arg, (list, tuple)) else arg for arg in args]
+        args = [
+            msgspec.json.encode(arg).decode() if isinstance(arg, (list, tuple)) else arg
+            for arg in args
+        ]
     cursor = raw.execute(text, args)
     return QueryResult(cursor.fetchall(), cursor.rowcount)
 
@@ -109,10 +112,6 @@ def _roll_back(raw: sqlite3.Connection) -> None:
 @cache
 def _has_list(template: str) -> bool:
     return "{in_list}" in template
-
-
-def _listed(values: object) -> str:
-    return msgspec.json.encode(values).decode()
 
 
 class SQLiteSession(Session):

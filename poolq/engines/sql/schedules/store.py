@@ -217,7 +217,8 @@ def _tick(tx: Transaction, tick: Tick) -> TickEnd | None:
     if row is None:
         return "lost"
     one, now = Scheduled.read(row[:-1]), number(row[-1])
-    if not _is_current(one, tick, now):
+    same = one.hash == tick.hash and one.due == tick.expected
+    if not same or one.paused or one.at > now:
         return "lost"
     waits = bool(tick.pushes) and tick.overlap != "allow"
     held = waits and tx.one(UNFINISHED, one.job) is not None
@@ -232,11 +233,6 @@ def _tick(tx: Transaction, tick: Tick) -> TickEnd | None:
         tx.later(BatchQuery(INSERT_JOB, [job_row(tx, one) for one in stored]))
         tx.tell(sorted({one.queue for one in stored}))
     return _advance(tx, one, tick, stored, now, held)
-
-
-def _is_current(one: Scheduled, tick: Tick, now: int) -> bool:
-    same = one.hash == tick.hash and one.due == tick.expected
-    return same and not one.paused and one.at <= now
 
 
 def _advance(
