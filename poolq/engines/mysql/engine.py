@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pymysql
 
-from poolq.engines.base import Check, Claim, EndedSlots, Queues, ServerInfo
+from poolq.engines.base import Check, Claim, Queues, ServerInfo
 from poolq.engines.mysql.checks import checks, refuse_statement_binlog, server
 from poolq.engines.mysql.faults import translate
 from poolq.engines.mysql.literals import FormatSQL
@@ -14,7 +14,6 @@ from poolq.engines.mysql.reconnecting import connect
 from poolq.engines.mysql.schema import MySQLSchema
 from poolq.engines.mysql.session import MySQLSession
 from poolq.engines.sql.limits.holds import NOTE_HOLD
-from poolq.engines.sql.limits.starts_ahead import is_quick
 from poolq.engines.sql.location import DELAYED, QUEUED, claim_name, released_by
 
 from poolq.engines.sql.queues.queue_discovery import (  # isort: skip
@@ -25,7 +24,7 @@ from poolq.engines.sql.servers import ServerEngine
 from poolq.engines.sql.session import Dialect, Query, RenderedSQL, TemplateToken
 from poolq.engines.sql.within import UserSQL
 from poolq.errors import EngineError, EngineUnavailable
-from poolq.jobs.limits import ADMITTED, Admission, Asked, Rule
+from poolq.jobs.limits import Asked, Rule
 
 #: Between two polls for due jobs, a waiter pauses for at least POLL_INTERVAL seconds, and for at
 #: least POLL_COST_FACTOR times as long as a poll takes.
@@ -179,18 +178,11 @@ class MySQLEngine(ServerEngine[MySQLSession]):
         """Return statements that name the database, whichever a connection uses at the time."""
         return self._qualified
 
-    def admit(
-        self,
-        rules: Sequence[Asked],
-        held: tuple[str, Claim] | None = None,
-        ended: Sequence[EndedSlots] = (),
-    ) -> Admission:
-        if held and len(rules) == 1 and not held[1].asks and not is_quick(rules):
-            match rules[0]:
-                case Rule(cost=1, sliding=False) as rule:
-                    if self.session.change(*admit_queries(rule, *held)):
-                        return ADMITTED
-        return super().admit(rules, held, ended)
+    def _count_start(self, rules: Sequence[Asked], held: tuple[str, Claim]) -> bool:
+        match rules:
+            case [Rule(cost=1, sliding=False) as rule]:
+                return self.session.change(*admit_queries(rule, *held)) > 0
+        return False
 
     def _pause(self, queues: Queues, is_due: bool, rest: float, took: float) -> int:
         pause = max(POLL_INTERVAL, POLL_COST_FACTOR * took)

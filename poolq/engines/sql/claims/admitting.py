@@ -73,7 +73,7 @@ def _admit_ahead(
     """Ask for a start, and take some for the next jobs ahead."""
     key = held[0], tuple(rules)
     asked = monotonic()
-    more = ahead.wanted(key, asked)
+    more = ahead.wanted(key)
     work = partial(_admit, rules=rules, held=held, more=more)
     admission, taken = session.transact(work, gives_way=True)
     ahead.note(key, asked, taken)

@@ -64,12 +64,12 @@ class StartsAhead(OrderedDict[Key, _Known]):
         known.left -= 1
         return True
 
-    def wanted(self, key: Key, now: float) -> int:
-        """Return how many starts to take ahead with one that is asked for at `now`."""
+    def wanted(self, key: Key) -> int:
+        """Return how many starts to take ahead with one that is asked for now."""
         known = self.get(key)
         if known is None or known.left:
             return 0
-        return int(known.got * LIFETIME / 10 / max(now - known.at, 1e-6))
+        return int(known.got * LIFETIME / 10 / max(monotonic() - known.at, 1e-6))
 
     def note(self, key: Key, asked: float, taken: Taken) -> None:
         """Record what was taken ahead with a start that was asked for at `asked`."""
