@@ -23,7 +23,10 @@ C = TypeVar("C")
 IDLE_CHECK = 1.0
 
 #: The packages in which the errors of a socket are raised.
-_SOCKETS = ("eventlet", "gevent", "poolq", "pymysql", "redis", "socket", "ssl")
+_SOCKETS = (
+    "eventlet", "gevent", "poolq", "psycopg", "pymysql", "redis", "selectors", "socket", "socks",
+    "ssl",
+)  # fmt: skip
 
 _inherited: list[object] = []
 
@@ -40,12 +43,14 @@ def reentrancy_error(redacted_url: str) -> EngineError:
 def raised_by_handler(error: BaseException | None) -> OSError | None:
     """Return the OSError, such as an alarm's TimeoutError, that a signal handler has raised and a
     driver has taken for one of its socket, before it raised this error."""
+    if threading.current_thread() is not threading.main_thread():
+        return None  # no handler runs there
     while error is not None:
         if isinstance(error, OSError):
             names = [
                 frame.f_globals.get("__name__", "") for frame, _ in walk_tb(error.__traceback__)
             ]
-            return None if names[-1].partition(".")[0] in _SOCKETS else error
+            return None if not names or names[-1].partition(".")[0] in _SOCKETS else error
         error = error.__context__
     return None
 
@@ -131,7 +136,13 @@ class Connections(Generic[C]):
             ):
                 return owned.connection
             self.drop()
-        owned = self._local.owned = _Owned(self._connect(), self._close)
+        try:
+            opened = self._connect()
+        except Exception as error:
+            if by_handler := raised_by_handler(error):
+                raise by_handler from None  # as an outage, it would be tried again
+            raise
+        owned = self._local.owned = _Owned(opened, self._close)
         return owned.connection
 
     def mark_used(self) -> None:

@@ -3,6 +3,7 @@ anywhere. What follows must be stored as if nothing had happened, and by other t
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from contextlib import closing
 from functools import partial
@@ -16,7 +17,7 @@ from poolq.engines.connections import Connections
 from poolq.engines.redis.engine import RedisEngine
 from poolq.engines.sql.servers import ServerEngine
 from poolq.engines.sqlite import SQLiteEngine
-from poolq.errors import EngineError
+from poolq.errors import EngineError, EngineUnavailable
 from poolq.jobs.unique import UniqueKey
 from tests.contract.conftest import OpenEngine
 from tests.contract.interrupts import Interrupt, handled, interrupted
@@ -24,6 +25,8 @@ from tests.contract.interrupts import Interrupt, handled, interrupted
 BODY = b"{}"
 #: Where a check waits for the server.
 PLACES = {"redis": "/redis/", "mysql": "/pymysql/", "postgresql": "/postgresql/wire.py"}
+#: The drivers.
+CLIENTS = {"redis": "site-packages/redis/", "mysql": "/pymysql/"}
 
 
 def some(prefix: str, jobs: int) -> list[Push]:
@@ -94,6 +97,35 @@ def test_what_an_alarm_raises_while_a_connection_is_checked_is_not_taken_for_its
             connections._idle = 60.0
         assert raised is error, number
     assert number > 3
+
+
+def raise_(error: BaseException) -> None:
+    raise error
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # sockets that the driver does not know yet
+@pytest.mark.parametrize("engine_url", ["redis", "mariadb"], indirect=True)
+def test_an_alarm_ends_a_dispatch_that_connects(engine: Engine) -> None:
+    """As an outage, it would be tried again, until `dispatch_timeout`."""
+    client = CLIENTS[engine.url.partition(":")[0]]
+    error = TimeoutError(
+        "slow"
+    )  # keeps what it has interrupted, so that nothing is freed meanwhile
+    for number in count(1, 5):  # connecting takes many calls
+        engine.close()
+        raised: object = None
+        try:
+            act = partial(engine.push, some(f"cut{number}", 1))
+            if not handled(act, partial(raise_, error), number, client):
+                break
+        except EngineUnavailable as caught:
+            raised = error if caught.maybe_stored else caught  # not tried again
+        except OSError as caught:
+            raised = caught
+        assert raised is error, number
+    error.__traceback__ = None
+    gc.collect()
+    assert number > 50
 
 
 def check_interrupts(

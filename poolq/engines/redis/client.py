@@ -9,7 +9,7 @@ from typing import Any
 
 from redis.exceptions import RedisError, ResponseError
 
-from poolq.engines.connections import Connections, reentrancy_error
+from poolq.engines.connections import Connections, raised_by_handler, reentrancy_error
 from poolq.engines.redis.connection import Argument, Command, RedisConnection, code_of
 from poolq.engines.redis.options import parse_url
 from poolq.engines.redis.scripts import SCRIPTS, Script
@@ -82,6 +82,7 @@ class RedisClient:
         try:
             found = self.run_unchecked("version", KEYS_VERSION)
         except ReplyLost as error:
+            _raise_of_handler(error)
             raise EngineUnavailable(str(error)) from None  # nothing else has been sent
         check_version(int(found), KEYS_VERSION, self.redacted_url)
         self._has_version = True
@@ -139,6 +140,8 @@ class RedisClient:
             raise
         except RedisError as error:
             self._connections.drop()
+            if not sent:
+                _raise_of_handler(error)
             raise self.unavailable(error, lost=sent) from None
         except BaseException:
             # For example, a signal handler has raised, and nobody will read the pending reply.
@@ -173,6 +176,13 @@ class RedisClient:
             return self.unavailable(error)
         kind = RightMissing if code == "NOPERM" else EngineError
         return kind(f"engine {self.redacted_url} answers: {_reason(error)}")
+
+
+def _raise_of_handler(error: Exception) -> None:
+    """Raise what a signal handler has raised, if this is behind an error after which a dispatch is
+    tried again."""
+    if by_handler := raised_by_handler(error):
+        raise by_handler from None
 
 
 def _reason(error: RedisError) -> str:
