@@ -19,7 +19,7 @@ from poolq.engines.postgresql import PostgreSQLEngine, wire
 from poolq.engines.postgresql.session import PostgreSQLSession
 from poolq.engines.sql import servers
 from poolq.engines.sql.session import Query
-from poolq.errors import ConfigError, EngineUnavailable
+from poolq.errors import ConfigError, EngineRefused, EngineUnavailable
 from tests.conftest import OwnPostgreSQL
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import (
@@ -201,6 +201,18 @@ def test_what_says_that_it_has_sessions_may_be_no_pooler_at_all(
     assert engine.prepare(2) == []
     push(engine, "a")
     assert Worker(engine).drain() == ["a"]
+
+
+def test_a_database_that_the_pooler_does_not_know(
+    scratch: Scratch, postgresql_server: PostgreSQL, opened: OpenEngine
+) -> None:
+    """It has words of its own for that. Trying again would not help."""
+    named, said = PostgreSQL.database, "no such database: nowhere; add it to the databases of the"
+    with (
+        PgBouncer(scratch.folder("few"), postgresql_server, "session", databases=named) as pooler,
+        pytest.raises(EngineRefused, match=said),
+    ):
+        push(opened(f"{pooler.url.removesuffix(named)}nowhere", "poolq"), "a")
 
 
 def test_a_pooler_that_is_killed_and_comes_back(

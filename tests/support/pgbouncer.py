@@ -12,7 +12,7 @@ from tests.support.server import HOST, Server, binary
 
 #: Few sessions, which many clients share.
 SETTINGS = """[databases]
-* = host={host} port={port}
+{databases} = host={host} port={port}
 [pgbouncer]
 listen_addr = {listen}
 listen_port = {own_port}
@@ -27,12 +27,18 @@ max_prepared_statements = {prepared}
 
 class PgBouncer(Server):
     """`mode`: transaction or session. `prepared`: how many statements it keeps for each client.
-    `size`: how many sessions its clients share."""
+    `size`: how many sessions its clients share. `databases`: which one it knows, * for all."""
 
     privileges = AS_USER
 
     def __init__(
-        self, folder: Path, behind: PostgreSQL, mode: str, prepared: int = 0, size: int = 0
+        self,
+        folder: Path,
+        behind: PostgreSQL,
+        mode: str,
+        prepared: int = 0,
+        size: int = 0,
+        databases: str = "*",
     ) -> None:
         super().__init__(folder)
         users = folder / "users.txt"
@@ -41,7 +47,7 @@ class PgBouncer(Server):
         self._file.write_text(
             SETTINGS.format(
                 host=behind.host, port=behind.port, listen=self.host, own_port=self.port,
-                users=users, mode=mode, prepared=prepared,
+                users=users, mode=mode, prepared=prepared, databases=databases,
                 size=size or (5 if mode == "transaction" else 100),
             )
         )  # fmt: skip

@@ -28,27 +28,26 @@ KEEPER_CONNECTIONS = 3  # of a pool's keeper
 READ_PID = Query("SELECT pg_backend_pid()")
 CLOCK_AND_ROLE = "SELECT {now}, pg_is_in_recovery(), COUNT(*) FROM pg_stat_replication"
 #: Who holds back vacuum in this database, for how many seconds if known, and how many transactions
-#: have begun since then. Whoever writes does so, too, and is named before those whose snapshots are
-#: old for that reason. VACUUM and other databases do not count, but each slot and standby does.
+#: have begun since then. Whoever writes, in any database, makes each snapshot as old, and is named
+#: before those. VACUUM and what others read elsewhere do not count, but each slot and standby does.
 OLDEST_SNAPSHOT = """SELECT what, extract(epoch FROM clock_timestamp() - since)::bigint, held FROM (
     SELECT CASE WHEN datid IS NULL THEN 'standby ' || application_name ELSE concat('session ', pid,
-        ' of ' || usename, ' (', concat_ws(', ', NULLIF(application_name, ''), COALESCE(state,
+        ' of ' || usename, ' in database ' || NULLIF(datname, current_database()), ' (',
+        concat_ws(', ', NULLIF(application_name, ''), COALESCE(state,
             'state and time are hidden: GRANT pg_read_all_stats TO ' || quote_ident(current_user))),
-        ')') END AS what, xact_start AS since, age(backend_xid) AS own,
-        GREATEST(age(backend_xmin), age(backend_xid)) AS held FROM pg_stat_activity
+        ')') END AS what, xact_start AS since, age(backend_xid) AS own, GREATEST(age(backend_xid),
+        CASE WHEN datname = current_database() OR pid IN (SELECT pid FROM pg_stat_replication)
+            THEN age(backend_xmin) END) AS held FROM pg_stat_activity
         WHERE pid NOT IN (SELECT pg_backend_pid() UNION SELECT pid FROM pg_stat_progress_vacuum)
-        AND (datname = current_database()
-            OR (datid IS NULL AND pid IN (SELECT pid FROM pg_stat_replication)))
     UNION ALL SELECT concat('replication slot ', slot_name, CASE WHEN NOT active THEN
         ' (forgotten?)' END), NULL, NULL, age(xmin) FROM pg_replication_slots
-    UNION ALL SELECT 'prepared transaction ' || gid, prepared, age(transaction), age(transaction)
-        FROM pg_prepared_xacts WHERE database = current_database()
+    UNION ALL SELECT concat('prepared transaction ', gid, ' in database ' || NULLIF(database,
+        current_database())), prepared, age(transaction), age(transaction) FROM pg_prepared_xacts
     ) holders WHERE held IS NOT NULL ORDER BY held DESC, own DESC NULLS LAST, since LIMIT 1"""
 DEAD_ROWS = """SELECT n_dead_tup, n_live_tup FROM pg_stat_all_tables
     WHERE relid = to_regclass('{jobs}')"""
-#: doctor warns of a snapshot that is older than this many seconds, or than this many transactions,
-#: unless it is so new that it only looks old because somebody writes in another database.
-OLD_SECONDS, OLD_TRANSACTIONS, NEW_SECONDS = 300, 1_000_000, 10
+#: doctor warns of a snapshot that is older than this many seconds, or than this many transactions.
+OLD_SECONDS, OLD_TRANSACTIONS = 300, 1_000_000
 #: How many connections should be left, how many dead rows are few, and after how many seconds
 #: autovacuum should look again at tables that have more.
 FEW_CONNECTIONS, FEW_DEAD_ROWS, SHORT_NAPTIME = 20, 100_000, 15
@@ -157,8 +156,7 @@ def _snapshot(found: QueryResult) -> Check:
     what, seconds, transactions = found.rows[0]
     text = f"{what} holds one over {transactions} transactions"
     text += "" if seconds is None else f", for {seconds} s"
-    limit = OLD_SECONDS if transactions <= OLD_TRANSACTIONS else NEW_SECONDS
-    if (transactions <= OLD_TRANSACTIONS) if seconds is None else (seconds <= limit):
+    if transactions <= OLD_TRANSACTIONS and (seconds or 0) <= OLD_SECONDS:
         return Check("snapshot", "ok", text)
     return Check("snapshot", "warn", f"{text}: done jobs stay in the tables until it is closed")
 

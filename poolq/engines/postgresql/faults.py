@@ -37,6 +37,7 @@ _REFUSALS: tuple[tuple[type[EngineUnavailable], str, str], ...] = (
      "; check the user and the password"),
     (EngineRefused, r"database .* does not exist",
      '; create it: CREATE DATABASE "{database}"'),
+    (EngineRefused, "no such database", "; add it to the databases of the pooler"),
     (EngineRefused, r"(certificate|key) file|invalid \S+ value|startup param", "; check the URL"),
     (EngineUnavailable, r"session is read-only|hot standby",
      "; name the primary, if this is a standby, or set default_transaction_read_only to off"),
