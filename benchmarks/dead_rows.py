@@ -32,8 +32,8 @@ SIZE = """SELECT sum(pg_total_relation_size(oid)) FROM pg_class
 HOLD = "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM pg_class"
 WARM, SETTLE, GROWN = 10.0, 15.0, 0.5  # seconds
 BACKLOG, FAILING = 5000, 0.01
-#: Jobs a second of the short forms: a tenth of what a machine does, as other tests run beside them.
-GENTLE = 2000
+#: Jobs a second of the short forms: as few as show it, as other tests run beside them.
+GENTLE = 800
 
 
 class Reading(NamedTuple):

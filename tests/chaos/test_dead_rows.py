@@ -15,9 +15,10 @@ from tests.support.postgresql import is_installed
 from tests.support.server import bound_to_us
 from tests.support.wait import as_busy
 
-SECONDS = 40
-#: Entries and rows that may be read for a job: looks at all jobs may take 2 % of the time.
-ROWS = 300
+SECONDS = 20
+#: Entries and rows that may be read for a job: looks at all jobs may take 2 % of the time, which is
+#: a few hundred. If each claim reads all dead rows it is some thousands.
+ROWS = 1500
 
 pytestmark = pytest.mark.skipif(not is_installed(), reason="PostgreSQL is not installed")
 
@@ -45,5 +46,5 @@ def test_a_held_snapshot_makes_no_job_dearer() -> None:
 @pytest.mark.timeout(900)
 def test_the_tables_stay_small() -> None:
     found = short("bloat")
-    assert found["jobs"] > 10_000
+    assert found["jobs"] > 5_000
     assert found["last"] <= 3 * found["first"]
