@@ -19,7 +19,7 @@ import pytest
 from poolq.jobs.schedule_plan import decode, head_of
 from tests.conftest import OwnMariaDB
 from tests.docs import markdown
-from tests.support.django_project import DjangoProject
+from tests.support.django_project import SETUP, DjangoProject
 from tests.support.fresh import PYTHON, PYTHON313, Environments, finished
 from tests.support.servers import MariaDB
 from tests.support.wait import until
@@ -499,28 +499,11 @@ except Exception as error:
 """
 
 
-#: Each case in a process forked from one that has loaded Django, but not set it up.
+#: What the checks find if the settings file has the text that is put before this.
+SETTINGS = "import shop.settings as settings\nexec({text!r}, vars(settings))\n"
 CHECK = """
-import json, os
-import django, django.core.management, django.db.models
 from django.core import checks
-import shop.settings as settings
-
-def found(text):
-    exec(text, vars(settings))
-    django.setup()
-    return [[one.id, one.is_serious(), str(one)] for one in checks.run_checks()]
-
-def told(text):
-    read, write = os.pipe()
-    if os.fork() == 0:
-        os.write(write, json.dumps(found(text)).encode())
-        os._exit(0)
-    os.close(write)
-    with open(read) as answer:
-        return json.load(answer)
-
-print(json.dumps([told(text) for text in json.loads(os.environ["CASES"])]))
+print(json.dumps([[one.id, one.is_serious(), str(one)] for one in checks.run_checks()]))
 """
 OPTIONS_ARE = 'TASKS["default"]["OPTIONS"] = '
 #: What a settings file may add, the check that fails, and what it says.
@@ -537,16 +520,18 @@ NO_APP = 'INSTALLED_APPS.remove("poolq.contrib.django")'
 @versions
 def test_the_checks_name_what_is_wrong(make_django: MakeDjango, version: str) -> None:
     project = make_django(version, TASKS, QUEUES)
-    none, *found = project.checks(CHECK, [NO_CONNECTION, *(text for text, *_ in WRONG)])
-    assert none == []
-    for (text, id, hint), messages in zip(WRONG, found, strict=True):
-        ((id_, is_serious, said),) = messages
+
+    def found(text: str) -> Any:
+        return project.python_code(CHECK, SETTINGS.format(text=text) + SETUP)
+
+    assert found(NO_CONNECTION) == []
+    for text, id, hint in WRONG:
+        ((id_, is_serious, said),) = found(text)
         assert (id_, is_serious) == (f"poolq.{id}", id.startswith("E")), text
         assert hint in said
     # Django checks TASKS once something has imported `django.tasks`, such as the app's models.
     (project.folder / "store" / "models.py").write_text("from store import tasks")
-    (missing,) = project.checks(CHECK, [NO_APP])
-    assert [one[0] for one in missing] == ["poolq.E003"]
+    assert [one[0] for one in found(NO_APP)] == ["poolq.E003"]
     with (project.folder / "shop" / "settings.py").open("a") as settings:
         settings.write(NO_APP)
     done = project.manage("check")

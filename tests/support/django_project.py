@@ -5,17 +5,22 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import shutil
 import subprocess
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from poolq.engines.base import Engine
 from tests.contract.helpers import open_engine
-from tests.support.fresh import Environments, finished, run
+from tests.support.forked import path_of
+from tests.support.fresh import TIMEOUT, Environments, finished
 from tests.support.server import bound_to_us
-from tests.support.wait import until
+from tests.support.wait import patience, until
+
+FORKS = Path(__file__).with_name("django_fork.py")
 
 SETTINGS = """
 INSTALLED_APPS += ["poolq.contrib.django", "store"]
@@ -30,12 +35,42 @@ def note(*what):
     os.write(file, json.dumps(what).encode() + b"\\n")
     os.close(file)
 """
-#: A process that hangs says where.
-SETUP = """
-import faulthandler
-faulthandler.dump_traceback_later(60, exit=True)
-import django, json; django.setup()
-"""
+SETUP = "import django, json; django.setup()\n"
+
+
+class Forks:
+    """`django_fork.py` in this Python. It dies with this process."""
+
+    def __init__(self, python: Path) -> None:
+        self._popen = subprocess.Popen(
+            bound_to_us([str(python), "-c", FORKS.read_text()]),
+            cwd=python.parent, env={}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def run(
+        self, args: list[str], code: str, folder: Path, env: dict[str, str]
+    ) -> subprocess.CompletedProcess[str]:
+        """As `finished`."""
+        assert self._popen.stdin is not None
+        assert self._popen.stdout is not None
+        with open_memory() as out, open_memory() as err:
+            order = [code, args, str(folder), env, path_of(out.fileno()), path_of(err.fileno())]
+            print(json.dumps(order), file=self._popen.stdin, flush=True)
+            if not select.select([self._popen.stdout], [], [], patience(TIMEOUT))[0]:
+                self._popen.kill()
+                raise AssertionError(f"{args} has not ended:\n{out.read()}{err.read()}")
+            ended = int(self._popen.stdout.readline())
+            return subprocess.CompletedProcess(args, ended, out.read(), err.read())
+
+
+def open_memory() -> TextIO:
+    return os.fdopen(os.memfd_create("said"), "w+", encoding="utf-8")
+
+
+@cache
+def forks(python: Path) -> Forks:
+    """One for all tests of this process."""
+    return Forks(python)
 
 
 class DjangoProject:
@@ -66,26 +101,32 @@ class DjangoProject:
         path = {"PATH": os.environ["PATH"], "PYTHONPATH": str(self.folder)}
         return {**path, **own, "DJANGO_SETTINGS_MODULE": "shop.settings", **env}
 
-    def python_code(self, code: str, **env: str) -> Any:
+    def python_code(self, code: str, setup: str = SETUP, **env: str) -> Any:
         """Run code in a process of the project; what it has printed as JSON."""
-        done = run(self.python, "-c", SETUP + code, cwd=self.folder, env=self._environment(env))
-        return json.loads(done) if done else None
-
-    def checks(self, code: str, cases: list[str]) -> list[list[list[Any]]]:
-        """What the code has printed of these cases."""
-        env = self._environment({"CASES": json.dumps(cases)})
-        found: list[list[list[Any]]] = json.loads(
-            run(self.python, "-c", code, cwd=self.folder, env=env)
-        )
-        return found
+        done = self._run(["-c"], setup + code, env)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return json.loads(done.stdout) if done.stdout else None
 
     def manage(self, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
-        command = [self.python, "manage.py", *args]
-        return finished(*command, cwd=self.folder, env=self._environment(env))
+        return self._run(["manage.py", *args], "", env)
+
+    def _run(
+        self, args: list[str], code: str, env: dict[str, str]
+    ) -> subprocess.CompletedProcess[str]:
+        return forks(self.python).run(args, code, self.folder, self._environment(env))
 
     def drain(self, *flags: str, **env: str) -> str:
         """Run a pool until its queues are empty; its log."""
-        done = self.manage("poolq", "run", "--until-empty", "--no-dashboard", *flags, **env)
+        command = [
+            self.python,
+            "manage.py",
+            "poolq",
+            "run",
+            "--until-empty",
+            "--no-dashboard",
+            *flags,
+        ]
+        done = finished(*command, cwd=self.folder, env=self._environment(env))
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr
 
