@@ -38,7 +38,6 @@ def become(code, argv, folder, env, out, err):
     ctypes.CDLL(None).prctl(PDEATHSIG, signal.SIGKILL)
     for fd, path in enumerate([os.devnull, out, err]):
         os.dup2(os.open(path, os.O_RDWR | os.O_APPEND), fd)
-    sys.stdin = open(0, closefd=False)
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(env)
