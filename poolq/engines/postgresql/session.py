@@ -29,21 +29,21 @@ BEGIN, COMMIT, ROLLBACK = Query("BEGIN"), Query("COMMIT"), Query("ROLLBACK")
 MARK_CLAIMED = """UPDATE {jobs} SET place = ?, request = ?, taken = {now},
     admitted = CASE WHEN lasts > ? THEN 1 ELSE 0 END, idx = ? + array_position(?, id)
     WHERE id {in_list}"""
-#: The sequence `waiting` has until when somebody waits, in milliseconds, without old versions. As
+#: How often a waiter announces that it waits, and for how long at least, in seconds.
+ANNOUNCE_INTERVAL, ANNOUNCED = 1.0, 1.5
+#: The sequence `waiting` has until when somebody waits, in whole seconds, without old versions. As
 #: all commits that notify stand in line, nobody is told anything while nobody waits.
-_NOW_MS = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
-TELL = f"SELECT pg_notify('{{namespace}}_waiting', ?) FROM {{waiting}} WHERE last_value > {_NOW_MS}"
-#: The same, as a value of no bytes. RETURNING would give the application's layer a row to read.
-_TOLD = f"COALESCE(({TELL.replace('?)', '?)::text::bytea')}), {{no_bytes}})"
-INSERT_TELLING = INSERT_PLAIN.replace("?, ?, ?, ?, {no_bytes}", f"?, '', {{now}}, ?, {_TOLD}")
+_NOW = "extract(epoch FROM clock_timestamp())"
+TELL = f"SELECT pg_notify('{{namespace}}_waiting', ?) FROM {{waiting}} WHERE last_value > {_NOW}"
+#: The same, as an empty text. RETURNING would give the application's layer a row to read.
+_TOLD = f"COALESCE(({TELL.replace('?)', '?)::text')}), '')"
+INSERT_TELLING = INSERT_PLAIN.replace("?, ?, ?,", f"?, {_TOLD}, {{now}},")
 #: The same, a tenth faster for layers that prepare no statements, such as Django's. It may be
 #: silent without the right to the sequence, for which READ_ID asks; own readers need no such right.
-TELLING = f"""CASE WHEN pg_sequence_last_value($of${{waiting}}$of$) > {_NOW_MS}
-    THEN pg_notify('{{namespace}}_waiting', ?)::text::bytea ELSE {{no_bytes}} END"""
+TELLING = f"""CASE WHEN pg_sequence_last_value($of${{waiting}}$of$) > {_NOW}
+    THEN pg_notify('{{namespace}}_waiting', ?)::text ELSE '' END"""
 LISTEN = 'LISTEN "{namespace}_waiting"'
-ANNOUNCE = f"SELECT setval('{{waiting}}', {_NOW_MS} + ?)"
-#: How often a waiter announces that it waits, and for how long, in seconds.
-ANNOUNCE_INTERVAL, ANNOUNCED = 1.0, 1.5
+ANNOUNCE = f"SELECT setval('{{waiting}}', ceil({_NOW} + {ANNOUNCED})::bigint)"
 
 
 class PostgreSQLSession(ServerSession[ServerError]):
@@ -79,7 +79,7 @@ class PostgreSQLSession(ServerSession[ServerError]):
         since = now - self._announced_at
         if since >= ANNOUNCE_INTERVAL:
             first = [] if self._announced_at else [Query(LISTEN)]
-            self.read(*first, Query(ANNOUNCE, (int(ANNOUNCED * 1000),)))
+            self.read(*first, Query(ANNOUNCE))
             self._announced_at = now
         return since >= ANNOUNCED
 

@@ -10,7 +10,7 @@ table `schema` shows it, which is read once for each of the driver's connections
 connections have brought theirs (`servers.py`).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import groupby
 from typing import NamedTuple
@@ -34,7 +34,7 @@ _TIMED = f"(?, {_PLACE}, {_DUE}, ?, {{no_bytes}}, ?, {_DUE} + ?)"
 class UserSQL(NamedTuple):
     """How statements are written for connections of the application. `server`: see
     `UserConnection`. `clock`: returns the time if `{user_now}` is an argument. `text`: encodes text
-    for columns of text. `telling`: a value of no bytes that tells waiters of jobs in a queue, its
+    for columns of text. `telling`: an empty text that tells waiters of jobs in a queue, its
     argument, after the commit. `grant`: returns the end of a text about an error that this
     connection met for lack of a right.
     """
@@ -113,9 +113,12 @@ class UserTransaction:
             self._checked = self._connection.raw()
         clock = self._user_sql.clock
         now = () if clock is None else (clock(),)
+        left = pushes
         try:
-            for (row, queue), some in _by_form(pushes):
-                self._insert(row, queue, some, now)
+            while left:
+                some = left if len(left) == 1 else _first_alike(left)
+                self._insert(some, now)
+                left = left[len(some) :]
         except Exception as error:
             more = f" and {len(pushes) - 1} more" if len(pushes) > 1 else ""
             grant = self._user_sql.grant(error, self._texts(), self._connection)
@@ -125,26 +128,21 @@ class UserTransaction:
             )
             raise
 
-    def _insert(self, row: str, queue: str, pushes: Sequence[Push], now: tuple[int, ...]) -> None:
-        telling = self._user_sql.telling
-        while pushes:
-            some = first_chunk(pushes, MAX_ROWS, MAX_BYTES) if len(pushes) > 1 else pushes
-            pushes = pushes[len(some) :]
-            args, told = list[object](), (queue,) if telling else ()
-            for push in some:
-                args += self._values(row, push, now, told)
-                told = ()
-            self._connection.execute(self._texts()[_insert(row, len(some), telling)], args)
-
-    def _values(
-        self, row: str, push: Push, now: tuple[int, ...], told: tuple[str, ...]
-    ) -> Sequence[object]:
-        """Return the arguments of a row."""
-        queue = self._user_sql.text(push.queue)
-        if row is _PLAIN:
-            return push.id, *now, queue, *told, push.body
-        due = push.at, *now, max(0, push.delay)
-        return push.id, *due, *now, *due, queue, *told, push.body, *due, push.expires or None
+    def _insert(self, pushes: Sequence[Push], now: tuple[int, ...]) -> None:
+        """Store jobs whose rows have one form, and which are in one queue."""
+        row, queue = _form(pushes[0])
+        telling, column = self._user_sql.telling, self._user_sql.text(queue)
+        told: tuple[str, ...] = (queue,) if telling else ()
+        args = list[object]()
+        for push in pushes:
+            if row is _PLAIN:
+                args += push.id, *told, *now, column, push.body
+            else:
+                due = push.at, *now, max(0, push.delay)
+                args += push.id, *told, *due, *now, *due, column, push.body, *due
+                args.append(push.expires or None)
+            told = ()
+        self._connection.execute(self._texts()[_statement(row, len(pushes), telling)], args)
 
 
 def _form(push: Push) -> tuple[str, str]:
@@ -152,21 +150,18 @@ def _form(push: Push) -> tuple[str, str]:
     return _TIMED if push.at or push.delay or push.expires else _PLAIN, push.queue
 
 
-def _by_form(pushes: Sequence[Push]) -> Iterator[tuple[tuple[str, str], Sequence[Push]]]:
-    """Yield a form, and the jobs that have it. Most dispatches are of one job."""
-    if len(pushes) == 1:
-        yield _form(pushes[0]), pushes
-        return
-    for form, some in groupby(pushes, _form):
-        yield form, list(some)
+def _first_alike(pushes: Sequence[Push]) -> Sequence[Push]:
+    """Return the first of these jobs that have one form, for one statement."""
+    _, some = next(groupby(pushes[:MAX_ROWS], _form))
+    return first_chunk(list(some), MAX_ROWS, MAX_BYTES)
 
 
 @lru_cache(2 * MAX_ROWS)
-def _insert(row: str, count: int, telling: str) -> str:
-    """Return an INSERT whose first row has the value `telling`. PostgreSQL drops what equals a
-    notification of the transaction."""
-    first = row.replace("{no_bytes}", telling) if telling else row
-    rows = ", ".join([first, *[row] * (count - 1)])
+def _statement(row: str, count: int, telling: str) -> str:
+    """Return an INSERT whose first place begins with the text `telling`. PostgreSQL drops what
+    equals a notification of the transaction."""
+    first = row.replace("?, ", f"?, {telling} || ", 1) if telling else row
+    rows = ", ".join([first.replace(" || '',", ","), *[row] * (count - 1)])
     return (
         f"INSERT INTO {{jobs}} (id, place, due_at, queue, history, body, expires_at) VALUES {rows}"
     )

@@ -30,17 +30,16 @@ class DjangoLayer(UserConnection):
         self.label = f"Django's connection {self._connection.alias!r}"
         self.server = self._connection.vendor
         self._cursor: Any = None
-        self._cursor_of: tuple[object, bool] = (None, False)
+        self._cursor_of: tuple[object, ...] = ()
 
     def advice(self) -> str:
         return "" if is_open(self._connection) else "use it within transaction.atomic()"
 
     def execute(self, sql: str, args: Sequence[Any]) -> None:
         connection = self._connection
-        of = connection.connection, connection.queries_logged
-        if self._cursor is None or of != self._cursor_of:
-            self._cursor = connection.cursor()
-            self._cursor_of = connection.connection, connection.queries_logged
+        of = connection.connection, connection.force_debug_cursor
+        if of != self._cursor_of:
+            self._cursor, self._cursor_of = connection.cursor(), of
         self._cursor.execute(with_percent(sql), args)
 
     def read(self, sql: str) -> Sequence[Any] | None:
