@@ -133,7 +133,7 @@ class UserTransaction:
         row, queue = _form(pushes[0])
         telling, column = self._user_sql.telling, self._user_sql.text(queue)
         told: tuple[str, ...] = (queue,) if telling else ()
-        args = list[object]()
+        args: list[object] = []
         for push in pushes:
             if row is _PLAIN:
                 args += push.id, *told, *now, column, push.body
