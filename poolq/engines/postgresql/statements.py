@@ -64,7 +64,7 @@ class Statements:
         connection.adapters.register_dumper(str, StrBinaryDumper)
         connection.adapters.register_dumper(tuple, ListBinaryDumper)
         self.transformer = Transformer(connection)
-        self._known: dict[object, Statement] = {}
+        self._known: dict[tuple[str, Sequence[int]], Statement] = {}
         self._numbers = count(1)
 
     def bind(self, query: Query | BatchQuery) -> list[Bound]:
@@ -76,26 +76,25 @@ class Statements:
         return [self._bind_one(query.sql, row) for row in query.rows]
 
     def _bind_one(self, template: str, args: Sequence[object]) -> Bound:
-        sql = ""
+        sql = self.texts[template]
         if Expression in map(type, args):
             exprs = map(_sql_of, args)
             given = (one.args if isinstance(one, Expression) else (one,) for one in args)
             args = [*chain.from_iterable(given)]
-            template = sql = _MARK.sub(lambda _: next(exprs), self.texts[template])
-        return self._bound((template,), sql or self.texts[template], args)
+            template = sql = _MARK.sub(lambda _: next(exprs), sql)
+        return self._bound(template, sql, args)
 
-    def _bound(self, key: tuple[object, ...], sql: str, args: Sequence[object]) -> Bound:
+    def _bound(self, key: str, sql: str, args: Sequence[object]) -> Bound:
         """Return the statement of this key, with `$1` and so on for `?`, and its arguments."""
         encoder = self.transformer
         values = encoder.dump_sequence(args, [PyFormat.BINARY] * len(args))
         types = encoder.types or ()
-        key = (*key, types)
-        statement = self._known.get(key)
+        statement = self._known.get((key, types))
         if statement is None:
             numbers = count(1)
             numbered = _MARK.sub(lambda _: f"${next(numbers)}", sql)
             name = b"poolq_%d" % next(self._numbers)
-            statement = self._known[key] = Statement(name, numbered.encode(), types)
+            statement = self._known[key, types] = Statement(name, numbered.encode(), types)
         return Bound(statement, values, encoder.formats or ())
 
     def _bind_rows(self, start: str, marks: str, rows: Sequence[Sequence[object]]) -> list[Bound]:
@@ -122,7 +121,7 @@ class Statements:
                 arrays.append(column)
                 names.append(f"c{len(arrays)}")
         sql = _insert_from_arrays(start, marks, exprs, tuple(names))
-        return self._bound((sql,), sql, [*constants, *arrays])
+        return self._bound(sql, sql, [*constants, *arrays])
 
 
 @lru_cache(maxsize=1000)

@@ -18,6 +18,7 @@ SOCKET_TIMEOUT = 5.0
 
 _GOOD = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
 _ERRORS = (pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.BAD_RESPONSE)
+_SYNC, _ALIVE, _BINARY = pq.ExecStatus.PIPELINE_SYNC, pq.ConnStatus.OK, pq.Format.BINARY
 #: SQLSTATE of errors that libpq has noticed, such as a connection that was cut.
 NO_CODE = ""
 
@@ -47,8 +48,9 @@ class Wire:
         self.raw.enter_pipeline_mode()
         self.is_shared = True
         self._prepared: set[bytes] = set()
-        self._poll = select.poll()
+        self._poll, self._poll_sending = select.poll(), select.poll()
         self._poll.register(self.raw.socket, select.POLLIN)
+        self._poll_sending.register(self.raw.socket, select.POLLIN | select.POLLOUT)
 
     def run(self, bound: Sequence[Bound]) -> list[PGresult]:
         """Run statements in one round trip, and prepare those that are new on this connection.
@@ -59,24 +61,26 @@ class Wire:
         def send(raw: PGconn) -> None:
             for (name, sql, types), values, formats in bound:
                 if self.is_shared:
-                    raw.send_query_params(sql, values, types, formats, pq.Format.BINARY)
+                    raw.send_query_params(sql, values, types, formats, _BINARY)
                 else:
                     if name not in self._prepared:
                         self._prepared.add(name)
                         raw.send_prepare(name, sql, types)
                         added.append((name, sql))
-                    raw.send_query_prepared(name, values, formats, pq.Format.BINARY)
+                    raw.send_query_prepared(name, values, formats, _BINARY)
                 added.append((b"", sql))
 
-        results = self.exchange(send)
+        found: list[PGresult] = []
         failed: ServerError | None = None
-        for (name, sql), result in zip(added, results, strict=True):
+        for (name, sql), result in zip(added, self.exchange(send), strict=True):
             if result.status not in _GOOD:
                 self._prepared.discard(name)
                 failed = failed or error_of(result, sql)
+            elif not name:
+                found.append(result)
         if failed is not None:
             raise failed
-        return [one for (name, _), one in zip(added, results, strict=True) if not name]
+        return found
 
     def exchange(self, send: Callable[[PGconn], None] = lambda _: None) -> list[PGresult]:
         """Send statements, and return their results. Those that follow an error were not run.
@@ -94,7 +98,7 @@ class Wire:
         except BaseException:
             self.close()  # an answer may still come
             raise
-        if self.raw.status != pq.ConnStatus.OK:
+        if self.raw.status != _ALIVE:
             raise self._over(results[-1], "the server has ended the connection")
         return results
 
@@ -105,20 +109,17 @@ class Wire:
         while not raw.is_busy():
             result = raw.get_result()
             if result is not None:
-                if result.status == pq.ExecStatus.PIPELINE_SYNC:
+                if result.status == _SYNC:
                     return True
                 results.append(result)
             elif ended:
                 break
             ended = result is None
-        return raw.status != pq.ConnStatus.OK
+        return raw.status != _ALIVE
 
     def _wait(self, sending: bool) -> None:
-        events = select.POLLIN | (select.POLLOUT if sending else 0)
-        self._poll.modify(self.raw.socket, events)
-        ready = self._poll.poll(SOCKET_TIMEOUT * 1000)
-        self._poll.modify(self.raw.socket, select.POLLIN)
-        if not ready:
+        poll = self._poll_sending if sending else self._poll
+        if not poll.poll(SOCKET_TIMEOUT * 1000):
             text = f"the server has not answered within {SOCKET_TIMEOUT:g} s"
             raise ServerError(NO_CODE, text, is_over=True)
 

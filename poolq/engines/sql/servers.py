@@ -71,10 +71,11 @@ def results_by_query(
     """Return the result of each query. `statements`: those of each query. `results`: those of all
     statements, one after the other."""
     rest = iter(results)
-    by_query = [list(islice(rest, len(some))) for some in statements]
     return [
-        some[0] if len(some) == 1 else QueryResult((), sum(one.changed for one in some))
-        for some in by_query
+        next(rest)
+        if len(some) == 1
+        else QueryResult((), sum(one.changed for one in islice(rest, len(some))))
+        for some in statements
     ]
 
 
