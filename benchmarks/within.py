@@ -73,6 +73,7 @@ def on_sqlalchemy() -> Acts:
 
 
 def on_django() -> Acts:
+    import django
     from django.conf import settings
     from django.db import connection, transaction
 
@@ -80,6 +81,7 @@ def on_django() -> Acts:
     place = {"HOST": parts.hostname, "PORT": parts.port, "USER": parts.username}
     place |= {"PASSWORD": parts.password or "", "NAME": parts.path[1:]}
     settings.configure(DATABASES={"default": {"ENGINE": "django.db.backends.postgresql", **place}})
+    django.setup()  # else, each statement of both kinds warns
     sql = INSERT.format("%s", "%s", "%s")
 
     def own() -> None:
