@@ -370,12 +370,12 @@ def test_who_waits_is_told_after_the_commit(engine: Engine, layer: Layer, notify
     channel = f"{engine.namespace}_waiting"
     with closing(connect(engine.url)) as raw:
         raw.execute(f'LISTEN "{channel}"')
-        for queue, until_ms in (("early", 0), ("late", 1 << 60)):
-            raw.execute("SELECT setval(%s::regclass, %s)", [f'"{channel}"', until_ms])
+        for queue, until_when in (("early", 0), ("late", 1 << 60)):
+            raw.execute("SELECT setval(%s::regclass, %s)", [f'"{channel}"', until_when])
             layer.begin()
-            with poolq.within(layer.given, notify=notify):
-                ship(1, queue=queue)
-                ship(2, queue=queue)
+            with poolq.within(layer.given, notify=notify):  # it is told of delayed ones, too
+                ship(1, queue=queue, delay="+1 hour")
+                ship(2, queue=queue, delay="+1 hour")
             assert told(raw) == []
             layer.commit()
         raw.execute("SELECT pg_notify(%s, 'end')", [channel])
