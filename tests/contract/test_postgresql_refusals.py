@@ -5,18 +5,18 @@ from __future__ import annotations
 
 import re
 import secrets
-import socket
-import struct
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from poolq.engines.postgresql import PostgreSQLEngine
+from poolq.engines.postgresql.connecting import _check_server
 from poolq.errors import ConfigError, EngineUnavailable, PoolqError
 from tests.conftest import OwnPostgreSQL
 from tests.contract.conftest import OpenEngine
@@ -24,8 +24,6 @@ from tests.contract.helpers import Worker, named, push
 from tests.support.cli import Command, environment
 from tests.support.postgresql import PostgreSQL
 from tests.support.scratch import Scratch
-
-UP_TO_DATE = {"server_version": "17.2", "server_encoding": "UTF8", "in_hot_standby": "off"}
 
 
 def refused(act: Callable[[], object], kind: type[PoolqError], said: str) -> str:
@@ -47,48 +45,18 @@ def dispatching(url: str) -> Callable[[], object]:
     return act
 
 
-@contextmanager
-def greeting(**status: str) -> Iterator[str]:
-    """The URL of a server that lets everybody in, says this of itself, and ends."""
-
-    def message(kind: bytes, body: bytes) -> bytes:
-        return kind + struct.pack("!i", len(body) + 4) + body
-
-    def greet() -> None:
-        taken, _ = listening.accept()
-        with taken:
-            taken.recv(8)  # it asks for TLS
-            taken.sendall(b"N")
-            taken.recv(8192)
-            parts = [f"{name}\0{value}\0".encode() for name, value in status.items()]
-            taken.sendall(
-                message(b"R", bytes(4))
-                + b"".join(message(b"S", part) for part in parts)
-                + message(b"K", bytes(8))
-                + message(b"Z", b"I")
-            )
-            while taken.recv(8192):
-                pass
-
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        thread = threading.Thread(target=greet)
-        thread.start()
-        yield f"postgresql://u@127.0.0.1:{listening.getsockname()[1]}/shop"
-        thread.join()
-
-
 @pytest.mark.parametrize(
-    ("status", "said"),
+    ("number", "told", "said"),
     [
-        ({"server_version": "14.20"}, "is PostgreSQL 14.20; poolq needs 15 or newer"),
-        ({"server_version": "13.0.0", "crdb_version": "CockroachDB v25.1"}, "is CockroachDB"),
-        ({"server_version": "15.12-YB-2025.1.0.0-b0"}, "is YugabyteDB"),
+        (140_020, {"server_version": "14.20"}, "is PostgreSQL 14.20; poolq needs 15 or newer"),
+        (130_000, {"crdb_version": "CockroachDB v25.1"}, "is CockroachDB"),
+        (150_012, {"server_version": "15.12-YB-2025.1.0.0-b0"}, "is YugabyteDB"),
     ],
 )
-def test_a_server_that_is_not_fit(status: dict[str, str], said: str) -> None:
-    more = {"default_transaction_read_only": "off"}
-    with greeting(**UP_TO_DATE | more | status) as url:
-        refused(dispatching(url), ConfigError, said)
+def test_a_server_that_is_not_fit(number: int, told: dict[str, str], said: str) -> None:
+    status = {name.encode(): value.encode() for name, value in told.items()}
+    server: Any = SimpleNamespace(parameter_status=status.get, server_version=number)
+    refused(lambda: _check_server(server, "postgresql://h/d"), ConfigError, said)
 
 
 def test_a_database_that_is_not_utf_8(postgresql_server: PostgreSQL) -> None:

@@ -44,6 +44,13 @@ def test_a_queue_not_asked_for_is_left_alone(engine: Engine, worker: Worker) -> 
     assert count_of(engine, "a").ready == 1
 
 
+def test_all_queues_come_in_turn(engine: Engine, worker: Worker) -> None:
+    fill(engine, 20, "a", "b", "c")
+    for _ in range(4):
+        turn = [worker.claim(1, None)[0].queue for _ in range(3)]
+        assert sorted(turn) == ["a", "b", "c"]
+
+
 def test_there_may_be_very_many_queues(engine: Engine, worker: Worker) -> None:
     """Their jobs come in any order: between two claims it may have looked again."""
     names = [f"q{n:04}" for n in range(1200)]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,14 +14,7 @@ from poolq.contrib.django import checks, tasks_api
 from poolq.contrib.django.task_jobs import job_of, payload_of, result_of
 from poolq.contrib.django.tasks_api import BaseTaskBackend, Task, TaskResultStatus, task_enqueued
 from poolq.engines.transactions.blocks import after_commit, within
-from poolq.engines.transactions.committed import store_committed
-from poolq.engines.transactions.django_layer import (
-    Batch,
-    DjangoLayer,
-    batch_of,
-    connection_of,
-    is_open,
-)
+from poolq.engines.transactions.django_layer import DjangoLayer, connection_of, is_open, kept
 from poolq.errors import ConfigError, TransactionError
 from poolq.jobs import producer
 from poolq.jobs.async_dispatch import astore
@@ -93,7 +87,7 @@ class PoolqBackend(BaseTaskBackend):  # type: ignore[misc]  # Django has no type
         if when == "within":
             with within(connection):
                 return self._stored(result, *producer.store([push]))
-        batch_of(connection, _Tasks).kept.append((push, result))
+        kept(connection).append((push, partial(_tell, result)))
         return result
 
     def _require_none_elsewhere(self) -> None:
@@ -143,15 +137,8 @@ def require_backends() -> None:
                 raise ConfigError(f"{error.msg}; {error.hint}")
 
 
-class _Tasks(Batch[tuple[Push, Any]]):
-    """With the results that were returned for them."""
-
-    def pushes(self) -> list[Push]:
-        return [push for push, _ in self.kept]
-
-    def store(self, later: Sequence[Push]) -> None:
-        ids, now = store_committed(self.pushes(), later), timezone.now()
-        for (_, result), id_ in zip(self.kept, ids, strict=True):
-            if id_ == result.id:
-                object.__setattr__(result, "enqueued_at", now)  # as Django's own backends do
-                task_enqueued.send(type(result.task.get_backend()), task_result=result)
+def _tell(result: Any, id_: str) -> None:
+    """Tell Django that a task is enqueued, unless it gave way to another one."""
+    if id_ == result.id:
+        object.__setattr__(result, "enqueued_at", timezone.now())  # as Django's own backends do
+        task_enqueued.send(type(result.task.get_backend()), task_result=result)

@@ -1,8 +1,7 @@
 """Django: its connections, and its callbacks after a commit."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any
 from weakref import WeakSet
 
 from django.db import connections
@@ -13,10 +12,11 @@ from poolq.config.engine_urls import redact
 from poolq.engines.transactions.committed import store_committed
 from poolq.engines.transactions.connection import UserConnection, with_percent
 from poolq.errors import TransactionError
+from poolq.jobs.ids import JobId
 from poolq.jobs.message import Push
 
-T = TypeVar("T")
-B = TypeVar("B", bound="Batch[Any]")
+#: Jobs, each with what is told its id once it is stored.
+Kept = list[tuple[Push, Callable[[JobId], object]]]
 
 
 class DjangoLayer(UserConnection):
@@ -59,7 +59,7 @@ class DjangoLayer(UserConnection):
         connection = connection_of(self.given)  # that of the thread that dispatches
         if not is_open(connection):
             return False
-        batch_of(connection, _Jobs).kept.extend(pushes)
+        kept(connection).extend((push, _tell_nobody) for push in pushes)
         return True
 
 
@@ -83,48 +83,41 @@ def is_open(connection: Any) -> bool:
     return connection.in_atomic_block or not commits
 
 
-class Batch(ABC, Generic[T]):
+def _tell_nobody(_: JobId) -> None:
+    """Of a job that is no task."""
+
+
+class _Batch:
     """What one transaction, or one savepoint, keeps until the commit: Django calls it then, and no
     later one of the transaction if it raises. `others`: all batches of the transaction that have
     not been called. A rollback to a savepoint drops its own, of which nobody else has a reference.
     """
 
     def __init__(self) -> None:
-        self.kept: list[T] = []
-        self.others: WeakSet[Batch[Any]] = WeakSet()
+        self.kept: Kept = []
+        self.others: WeakSet[_Batch] = WeakSet()
 
     def __call__(self) -> None:
         self.others.discard(self)
         later = [push for other in self.others for push in other.pushes()]
-        self.store(sorted(later, key=lambda push: push.id))
+        ids = store_committed(self.pushes(), sorted(later, key=lambda push: push.id))
+        for (_, tell), id_ in zip(self.kept, ids, strict=True):
+            tell(id_)
 
-    @abstractmethod
     def pushes(self) -> list[Push]:
-        """Return the jobs."""
-
-    @abstractmethod
-    def store(self, later: Sequence[Push]) -> None:
-        """Store the jobs. `later`: see `store_committed`."""
+        return [push for push, _ in self.kept]
 
 
-class _Jobs(Batch[Push]):
-    def pushes(self) -> list[Push]:
-        return self.kept
-
-    def store(self, later: Sequence[Push]) -> None:
-        store_committed(self.kept, later)
-
-
-def batch_of(connection: Any, kind: type[B]) -> B:
-    """Return the batch of this kind that belongs to this transaction now: the last callback, if it
-    is one of the same savepoint, so that callbacks run in their order; or else a new one."""
+def kept(connection: Any) -> Kept:
+    """Return what a transaction keeps now: by its last callback, if this is a batch of the same
+    savepoint, so that callbacks run in their order; or else by a new one."""
     if connection.run_on_commit:
         savepoints, last, *_ = connection.run_on_commit[-1]
-        if isinstance(last, kind) and savepoints == set(connection.savepoint_ids):
-            return last
-    made = kind()
+        if isinstance(last, _Batch) and savepoints == set(connection.savepoint_ids):
+            return last.kept
+    made = _Batch()
     callbacks = [callback for _, callback, *_ in connection.run_on_commit]
-    made.others = next((one.others for one in callbacks if isinstance(one, Batch)), made.others)
+    made.others = next((one.others for one in callbacks if isinstance(one, _Batch)), made.others)
     made.others.add(made)
     connection.on_commit(made)
-    return made
+    return made.kept
