@@ -63,7 +63,7 @@ class PostgreSQLSession(ServerSession[ServerError]):
         super().__init__(opened.name, options, self.wire.raw.socket, on_lost, on_used)
         self._announced_at = 0.0
 
-    def store_alone(self, push: Push) -> bool:
+    def store_one(self, push: Push) -> bool:
         """Store a job without options in the database, which takes a fifth less than otherwise."""
         options = push.delay > 0 or push.at or push.expires or push.unique or push.gate
         if options or push.queue not in self.known_queues:

@@ -90,7 +90,7 @@ class SQLEngine(Engine):
         stored = 0
         try:
             session = self.session
-            if len(pushes) == 1 and not pushes[0].unique and session.store_alone(pushes[0]):
+            if len(pushes) == 1 and not pushes[0].unique and session.store_one(pushes[0]):
                 return [pushes[0].id]
             while stored < len(pushes):
                 stored += new_jobs.store(session, pushes[stored:], holders)

@@ -72,7 +72,7 @@ def _store(session: Session, pushes: Sequence[Push]) -> bool:
     """Store jobs in one transaction. Returns False if two of them have the same unique key, or if
     one of the keys is already in the table."""
     try:
-        if len(pushes) > 1 or not session.store_alone(pushes[0]):
+        if len(pushes) > 1 or not session.store_one(pushes[0]):
             unique = [(one.unique, one.id) for one in pushes if one.unique]
             if len({one.key for one, _ in unique}) < len(unique):
                 return False

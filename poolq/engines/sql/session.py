@@ -129,7 +129,7 @@ class Session(ABC):
     def check_sizes(self, pushes: Sequence[Push]) -> None:  # noqa: B027  # SQLite has no limit
         """Raise EngineError for a job that is too big for the server."""
 
-    def store_alone(self, push: Push) -> bool:  # noqa: ARG002  # overrides use it
+    def store_one(self, push: Push) -> bool:  # noqa: ARG002  # overrides use it
         """Store a job in a faster way than a transaction, if there is such a way for it. Returns
         whether it was stored. Raises DuplicateKey."""
         return False

@@ -191,19 +191,19 @@ class SQLiteSession(Session):
             except sqlite3.Error as error:
                 raise self._translated(error) from error
 
-    def store_alone(self, push: Push) -> bool:
+    def store_one(self, push: Push) -> bool:
         """Store a job by one statement, unless it waits for a gate, or is unique and expires. This
         is its own transaction and need not wait in line; an explicit one takes a third longer."""
         if push.gate or (push.expires and push.unique) or push.queue not in self.known_queues:
             return False
         with self.lock:
             try:
-                self._store_alone(self.raw(), push)
+                self._store_one(self.raw(), push)
             except sqlite3.Error as error:
                 raise self._translated(error) from error
         return True
 
-    def _store_alone(self, raw: sqlite3.Connection, push: Push) -> None:
+    def _store_one(self, raw: sqlite3.Connection, push: Push) -> None:
         if self._writing:
             self._refuse_reentry()
         now, unique = clock.now(), push.unique

@@ -69,7 +69,7 @@ class after_commit(Block):  # noqa: N801  # as `within`
                 " transaction; leave it out"
             )
         self.connection = connection_of(session, name, _TELL)
-        if not self.connection.tells:
+        if not self.connection.tells_commits:
             raise TransactionError(
                 f"{name}: such a connection does not tell when it commits; give {_TELL}, or"
                 " dispatch after your commit"

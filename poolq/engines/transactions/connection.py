@@ -16,12 +16,12 @@ STATEMENTS = 256  # texts that are kept in one form
 
 class UserConnection(ABC):
     """A connection of the application, by the layer through which the application uses it. `label`:
-    how errors name it. `server`: "sqlite", "mysql", "postgresql" or another name. `tells`: whether
-    the layer tells when it commits."""
+    how errors name it. `server`: "sqlite", "mysql", "postgresql" or another name. `tells_commits`:
+    whether the layer tells when it commits."""
 
     label: str
     server: str
-    tells = False
+    tells_commits = False
 
     @abstractmethod
     def advice(self) -> str:

@@ -22,7 +22,7 @@ Kept = list[tuple[Push, Callable[[JobId], object]]]
 class DjangoLayer(UserConnection):
     """The connection of an alias, in this thread. `given`: it, or its alias."""
 
-    tells = True
+    tells_commits = True
 
     def __init__(self, given: Any) -> None:
         self.given = given

@@ -87,7 +87,7 @@ class SessionLayer(ConnectionLayer):
     """A Session, which is not flushed. Each of its transactions may have another connection."""
 
     label = "this Session of SQLAlchemy"
-    tells = True
+    tells_commits = True
 
     def __init__(self, given: "Session | scoped_session[Session]") -> None:
         self._given = given
