@@ -108,9 +108,7 @@ def raise_(error: BaseException) -> None:
 def test_an_alarm_ends_a_dispatch_that_connects(engine: Engine) -> None:
     """As an outage, it would be tried again, until `dispatch_timeout`."""
     client = CLIENTS[engine.url.partition(":")[0]]
-    error = TimeoutError(
-        "slow"
-    )  # keeps what it has interrupted, so that nothing is freed meanwhile
+    error = TimeoutError("slow")  # keeps what it has interrupted from being freed
     for number in count(1, 5):  # connecting takes many calls
         engine.close()
         raised: object = None
