@@ -134,9 +134,16 @@ def payloads(project: Project) -> list[object]:
 
 
 def test_the_transactions_of_the_tour_store_their_jobs(make: Project) -> None:
+    """With its own commands alone: whoever begins here has no file yet."""
     write(make, "guide.md")
-    with closing(sqlite3.connect(share(make))) as raw:
-        run(make, "orders.py")
+    database = Path(make.url.removeprefix("sqlite:///"))
+    (make.folder / "poolq.db").symlink_to(database)
+    section = read("guide.md").partition("## In your transaction")[2].partition("\n## ")[0]
+    commands = re.findall(r"^\$ (poolq|python) (.+?)(?: +#.*)?$", section, re.MULTILINE)
+    assert len(commands) == 2
+    for program, args in commands:
+        run(make, *(["-m", "poolq"] if program == "poolq" else []), *args.split())
+    with closing(sqlite3.connect(database)) as raw:
         assert raw.execute("SELECT id, is_paid FROM orders").fetchall() == [(1, 1)]
     assert payloads(make) == 2 * [{"to": "ann@example.com", "order": 1}]
 

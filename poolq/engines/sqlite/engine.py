@@ -11,6 +11,7 @@ from poolq.engines.sql.queues.wakeups import take_wakeup
 from poolq.engines.sql.session import Dialect, TemplateToken
 from poolq.engines.sql.within import UserSQL
 from poolq.engines.sqlite.checks import checks, server
+from poolq.engines.sqlite.faults import IN_YOURS
 from poolq.engines.sqlite.options import parse_url
 from poolq.engines.sqlite.schema import SQLiteSchema
 from poolq.engines.sqlite.session import SQLiteSession
@@ -89,8 +90,9 @@ class SQLiteEngine(SQLEngine):
         try:
             self.session.data_version()
         except EngineUnavailable as error:
-            why = f"if by your own transaction, run {own_command('db migrate')} before it"
-            raise EngineUnavailable(f"{error} {why}") from error
+            said = str(error).removesuffix(IN_YOURS)
+            what = f"make poolq's tables before your transaction: run {own_command('db migrate')}"
+            raise EngineUnavailable(f"{said}; {what}") from error
         self._has_tables = True
 
     def wait(self, queues: Queues, timeout: float) -> int:

@@ -21,11 +21,14 @@ def is_busy(error: sqlite3.Error) -> bool:
     return code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
+#: What to do about a dispatch in a transaction that has locked the database.
+IN_YOURS = ": in this, dispatch with poolq.within or poolq.after_commit"
+
+
 def locked(file: Path, seconds: float) -> EngineUnavailable:
     return EngineUnavailable(
         f"{file}: the database has been locked for {seconds:g} s, by a process that may be stopped,"
-        " or by your own open transaction: in this, dispatch with poolq.within or"
-        " poolq.after_commit"
+        f" or by your own open transaction{IN_YOURS}"
     )
 
 

@@ -23,7 +23,7 @@ from sqlalchemy.orm import Session, declarative_base, scoped_session, sessionmak
 import poolq
 import poolq.testing
 from poolq import TransactionError
-from poolq.engines.sqlite import SQLiteEngine
+from poolq.engines.sqlite import SQLiteEngine, faults
 from poolq.engines.sqlite.session import SQLiteSession
 from poolq.engines.storeless import SyncEngine
 from poolq.engines.transactions.connection import with_percent
@@ -145,14 +145,17 @@ def test_a_file_without_tables_gets_them(file: Path, monkeypatch: pytest.MonkeyP
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(SQLiteSession, "data_version", locked)
             text = refusal(poolq.EngineUnavailable, dispatch)
-        assert text == "locked? if by your own transaction, run 'poolq db migrate' before it"
+        assert text.endswith(
+            "or by your own open transaction; make poolq's tables before your transaction: run"
+            " 'poolq db migrate'"
+        )
         dispatch()
         bare.commit()
         assert waiting(made) == 1
 
 
 def locked(_: SQLiteSession) -> tuple[int, int]:
-    raise poolq.EngineUnavailable("locked?")
+    raise faults.locked(Path("poolq.db"), 5.0)
 
 
 def test_others_may_write_between_the_begin_and_the_dispatch(
