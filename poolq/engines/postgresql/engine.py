@@ -63,11 +63,11 @@ class PostgreSQLEngine(ServerEngine[PostgreSQLSession]):
         return watch.load(session, queues, self._woken)
 
     def _pause(self, queues: Queues, is_due: bool, rest: float, took: float) -> int:  # noqa: ARG002  # it is woken
-        watch = self._watch
+        session, watch = self.session, self._watch
         longest = POLL_INTERVAL if is_due else ANNOUNCE_INTERVAL
         rest = min(rest, watch.look_at - time.monotonic(), longest)
-        told = self.session.hear(max(0.001, rest))
-        return watch.take_told(self.session, told, queues, self._woken)
+        told = session.hear(max(0.001, rest))
+        return watch.take_told(session, told, queues, self._woken)
 
     def wake(self, queues: Queues) -> None:
         """Put back what this waiter may have taken, if it is one."""

@@ -77,8 +77,8 @@ class SQLEngine(Engine):
     def session(self) -> Session:
         """Return this thread's connection."""
 
-    def _change(self, work: Callable[[Transaction], T], gives_way: bool = False) -> T:
-        return self.session.transact(work, gives_way)
+    def _change(self, work: Callable[[Transaction], T]) -> T:
+        return self.session.transact(work)
 
     def _run(self, *queries: Query) -> None:
         self.session.transact(lambda tx: tx.later(*queries))
@@ -130,6 +130,7 @@ class SQLEngine(Engine):
     def step(
         self, worker: str, request: int, settlements: Settlements, want: int, queues: Queues
     ) -> Step:
+        session = self.session
         new_context = partial(
             StepContext,
             worker=worker,
@@ -140,7 +141,7 @@ class SQLEngine(Engine):
             ask=want == base.ASK,
             turns=self._turns.get(worker, NO_TURNS),
             cursors=self._cursors,
-            skips=self.session.skips,
+            skips=session.skips,
         )
         ctx: StepContext
 
@@ -151,7 +152,7 @@ class SQLEngine(Engine):
 
         if may_return_to_heads(settlements):
             self._cursors.forget()
-        answer = self._change(work, gives_way=True)
+        answer = session.transact(work, gives_way=True)
         if ctx.claimed:
             answer = answer._replace(claims=ctx.claims(), waited=ctx.waited())
         for where, end in ctx.scan_ends:
