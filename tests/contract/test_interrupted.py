@@ -4,7 +4,7 @@ anywhere. What follows must be stored as if nothing had happened, and by other t
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
 from itertools import count
@@ -23,6 +23,7 @@ from tests.contract.conftest import OpenEngine
 from tests.contract.interrupts import Interrupt, handled, interrupted
 
 BODY = b"{}"
+KINDS: Sequence[type[BaseException]] = (Interrupt, TimeoutError)
 #: Where a check waits for the server.
 PLACES = {"redis": "/redis/", "mysql": "/pymysql/", "postgresql": "/postgresql/wire.py"}
 #: The drivers.
@@ -46,19 +47,21 @@ def replacing(prefix: str, _: int) -> list[Push]:
     return [Push(f"{prefix}-0", "default", BODY, unique=UniqueKey("k", "end", replaces=True))]
 
 
-@pytest.mark.parametrize("kind", [Interrupt, TimeoutError])
-@pytest.mark.parametrize(("made", "jobs"), [(some, 1), (some, 3), (replacing, 1)])
+@pytest.mark.parametrize(
+    ("made", "jobs", "kinds"),
+    [(some, 1, KINDS[:1]), (some, 1, KINDS[1:]), (some, 3, KINDS), (replacing, 1, KINDS)],
+)
 def test_what_is_dispatched_after_an_interrupt_is_stored(
     engine: Engine,
     opened: OpenEngine,
     made: Callable[[str, int], list[Push]],
     jobs: int,
-    kind: type[BaseException],
+    kinds: Sequence[type[BaseException]],
 ) -> None:
-    check_interrupts(engine, opened(engine.url, engine.namespace), made, jobs, kind)
+    check_interrupts(engine, opened(engine.url, engine.namespace), made, jobs, kinds)
 
 
-@pytest.mark.parametrize("kind", [Interrupt, TimeoutError])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("engine_url", ["mariadb", "postgresql"], indirect=True)
 def test_an_interrupt_while_a_connection_is_checked(
     engine: Engine, opened: OpenEngine, monkeypatch: pytest.MonkeyPatch, kind: type[BaseException]
@@ -66,7 +69,7 @@ def test_an_interrupt_while_a_connection_is_checked(
     other = opened(engine.url, engine.namespace)
     assert isinstance(engine, ServerEngine)
     monkeypatch.setattr(type(engine.session), "is_quiet", lambda _: False)
-    check_interrupts(engine, other, some, 1, kind)
+    check_interrupts(engine, other, some, 1, [kind])
 
 
 @pytest.mark.parametrize("engine_url", ["redis", "mariadb", "postgresql"], indirect=True)
@@ -131,12 +134,14 @@ def check_interrupts(
     other: Engine,
     made: Callable[[str, int], list[Push]],
     jobs: int,
-    kind: type[BaseException],
+    kinds: Sequence[type[BaseException]],
 ) -> None:
+    """With each of these errors in turn, since each costs a connection."""
     engine.push(some("first", 1))
     engine.push(made("before", 1))
     for number in count(1, 5 if made is replacing else 1):  # many round trips take long
         pushes = made(f"cut{number}", jobs)
+        kind = kinds[number % len(kinds)]
         cut = interrupted(partial(engine.push, pushes), number, "poolq/engines", kind)
         other.push(some(f"theirs{number}", 1))
         engine.push(some(f"ours{number}", 1))
