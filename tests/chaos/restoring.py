@@ -102,6 +102,13 @@ def _rows(ask: Ask, namespace: str, tables: Sequence[str] = TABLES) -> Rows:
     return {table: ask(f"SELECT * FROM {namespace}_{table}") for table in tables}
 
 
+def _put_back(cursor: Any, namespace: str, rows: Rows, mark: str, how: str = "") -> None:
+    for table, (columns, new) in rows.items():
+        cursor.execute(f"DELETE FROM {namespace}_{table}")
+        into = f"INSERT INTO {namespace}_{table} ({', '.join(columns)}) {how}"
+        cursor.executemany(f"{into} VALUES ({', '.join([mark] * len(columns))})", new)
+
+
 def of_rows(rows: Rows) -> Facts:
     """What is stored of each job. On PostgreSQL, a worker's record is in two tables."""
     workers = {one["worker"]: [one] for one in _named(rows, "workers")}
@@ -139,11 +146,7 @@ def copy_sqlite(file: Path, namespace: str) -> Callable[[], Lost | None] | None:
             try:
                 line.execute("BEGIN IMMEDIATE" if rows else "BEGIN")
                 before = _rows(ask, namespace)
-                for table, (columns, new) in (rows or {}).items():
-                    line.execute(f"DELETE FROM {namespace}_{table}")
-                    marks = ", ".join("?" * len(columns))
-                    into = f"INSERT INTO {namespace}_{table} ({', '.join(columns)})"
-                    line.executemany(f"{into} VALUES ({marks})", new)
+                _put_back(line, namespace, rows or {}, "?")
                 line.execute("COMMIT")
             except sqlite3.OperationalError:  # somebody holds its lock, or its disk is full
                 return None
@@ -154,7 +157,7 @@ def copy_sqlite(file: Path, namespace: str) -> Callable[[], Lost | None] | None:
 
 def copy_mariadb(server: MariaDB, namespace: str) -> Callable[[], Lost | None] | None:
     """As `copy_redis`."""
-    names = {table: f"{namespace}_{table}" for table in TABLES}
+    locked = ", ".join(f"{namespace}_{table} WRITE" for table in TABLES)
 
     def swap(rows: Rows | None) -> Rows | None:
         if not is_awake(server):
@@ -171,14 +174,10 @@ def copy_mariadb(server: MariaDB, namespace: str) -> Callable[[], Lost | None] |
             if rows is None:
                 cursor.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT")
                 return _rows(ask, namespace)
-            cursor.execute("LOCK TABLES " + ", ".join(f"{name} WRITE" for name in names.values()))
+            cursor.execute(f"LOCK TABLES {locked}")
             before = _rows(ask, namespace)
             cursor.execute("SET autocommit = 0")
-            for table, (columns, new) in rows.items():
-                cursor.execute(f"DELETE FROM {names[table]}")
-                marks = ", ".join(["%s"] * len(columns))
-                into = f"INSERT INTO {names[table]} ({', '.join(columns)})"
-                cursor.executemany(f"{into} VALUES ({marks})", new)
+            _put_back(cursor, namespace, rows, "%s")
             cursor.execute("COMMIT")
             cursor.execute("UNLOCK TABLES")
             return before
@@ -189,7 +188,7 @@ def copy_mariadb(server: MariaDB, namespace: str) -> Callable[[], Lost | None] |
 
 def copy_postgresql(server: PostgreSQL, namespace: str) -> Callable[[], Lost | None] | None:
     """As `copy_redis`."""
-    names = {table: f"{namespace}_{table}" for table in POSTGRESQL_TABLES}
+    names = ", ".join(f"{namespace}_{table}" for table in POSTGRESQL_TABLES)
 
     def swap(rows: Rows | None) -> Rows | None:
         if not is_awake(server):
@@ -202,14 +201,9 @@ def copy_postgresql(server: PostgreSQL, namespace: str) -> Callable[[], Lost | N
             with raw.transaction():
                 if rows is None:
                     return read_postgresql(raw, namespace)
-                raw.execute(f"LOCK TABLE {', '.join(names.values())}".encode())
+                raw.execute(f"LOCK TABLE {names}".encode())
                 before = read_postgresql(raw, namespace)
-                for table, (columns, new) in rows.items():
-                    raw.execute(f"DELETE FROM {names[table]}".encode())
-                    marks = ", ".join(["%s"] * len(columns))
-                    into = f"INSERT INTO {names[table]} ({', '.join(columns)})"
-                    sql = f"{into} OVERRIDING SYSTEM VALUE VALUES ({marks})"
-                    raw.cursor().executemany(sql.encode(), new)
+                _put_back(raw.cursor(), namespace, rows, "%s", "OVERRIDING SYSTEM VALUE")
             return before
         return None
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -30,7 +31,7 @@ from tests.support.clock import Clock
 from tests.support.postgresql import PostgreSQL
 from tests.support.servers import MariaDB, Redis
 
-OpenEngine = Callable[..., Engine]
+OpenEngine = Callable[..., Any]
 
 
 @pytest.fixture(params=("redis", "mariadb", "postgresql", "sqlite"))
@@ -70,16 +71,14 @@ def engine(request: pytest.FixtureRequest, engine_url: str, opened: OpenEngine) 
 @pytest.fixture
 def sqlite(tmp_path: Path, opened: OpenEngine) -> SQLiteEngine:
     """One whose file nobody has made yet."""
-    engine = opened(f"sqlite:///{tmp_path}/poolq.db", "poolq")
-    assert isinstance(engine, SQLiteEngine)
+    engine: SQLiteEngine = opened(f"sqlite:///{tmp_path}/poolq.db", "poolq")
     return engine
 
 
 @pytest.fixture
 def mysql(mariadb_server: MariaDB, namespace: str, opened: OpenEngine) -> MySQLEngine:
     """One with tables of the test's own."""
-    engine = opened(mariadb_server.url, namespace, migrate=True)
-    assert isinstance(engine, MySQLEngine)
+    engine: MySQLEngine = opened(mariadb_server.url, namespace, migrate=True)
     return engine
 
 
@@ -95,8 +94,7 @@ def postgresql(
     postgresql_server: PostgreSQL, namespace: str, opened: OpenEngine
 ) -> PostgreSQLEngine:
     """One with tables of the test's own."""
-    engine = opened(postgresql_server.url, namespace, migrate=True)
-    assert isinstance(engine, PostgreSQLEngine)
+    engine: PostgreSQLEngine = opened(postgresql_server.url, namespace, migrate=True)
     return engine
 
 

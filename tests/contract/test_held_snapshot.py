@@ -70,8 +70,7 @@ def elsewhere(
     monkeypatch.setattr(cursors, "LAG", 0)
     monkeypatch.setattr(servers, "CURSOR_LIFETIME", 0)
     monkeypatch.setattr(turns, "LOOK_INTERVAL", FOR_MINUTES)
-    engine = opened(postgresql_server.url, namespace, migrate=True)
-    assert isinstance(engine, PostgreSQLEngine)
+    engine: PostgreSQLEngine = opened(postgresql_server.url, namespace, migrate=True)
     with postgresql_server.connect() as raw:
         raw.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
         raw.execute("SELECT 1 FROM pg_class LIMIT 1")
@@ -81,8 +80,7 @@ def elsewhere(
 @pytest.fixture
 def worker(elsewhere: PostgreSQLEngine, opened: OpenEngine) -> Worker:
     """One whose process may not look from the head."""
-    engine = opened(elsewhere.url, elsewhere.namespace)
-    assert isinstance(engine, PostgreSQLEngine)
+    engine: PostgreSQLEngine = opened(elsewhere.url, elsewhere.namespace)
     engine._cursors.heads = Never(1)
     return Worker(engine)
 

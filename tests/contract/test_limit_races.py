@@ -69,8 +69,7 @@ def test_it_waits_for_a_start_that_has_looked_for_it_in_vain(
     what: str,
 ) -> None:
     """On PostgreSQL, locks of rows do not include those that do not exist (see `shut`)."""
-    other = opened(postgresql.url, postgresql.namespace)
-    assert isinstance(other, PostgreSQLEngine)
+    other: PostgreSQLEngine = opened(postgresql.url, postgresql.namespace)
     has_looked, goes_on = Event(), Event()
     commit = PostgreSQLTransaction.commit
 

@@ -50,8 +50,7 @@ def through(
     pooler: PgBouncer, engine: PostgreSQLEngine, opened: OpenEngine, query: str = ""
 ) -> PostgreSQLEngine:
     """Another engine on the same tables."""
-    made = opened(f"{pooler.url}{query}", engine.namespace)
-    assert isinstance(made, PostgreSQLEngine)
+    made: PostgreSQLEngine = opened(f"{pooler.url}{query}", engine.namespace)
     return made
 
 

@@ -66,8 +66,7 @@ def test_all_queues_share_the_limit_of_a_step(sql: SQLEngine) -> None:
 def test_a_push_blocks_others_for_a_few_megabytes_at_most(
     tmp_path: Path, opened: OpenEngine, monkeypatch: pytest.MonkeyPatch, big: int
 ) -> None:
-    engine = opened(f"sqlite:///{tmp_path}/poolq.db", "poolq")
-    assert isinstance(engine, SQLiteEngine)
+    engine: SQLiteEngine = opened(f"sqlite:///{tmp_path}/poolq.db", "poolq")
     stored = []
     store = new_jobs._store
 

@@ -100,8 +100,7 @@ def opened_at(
         url = f"sqlite:///{tmp_path}/{size}.db"
         if request.param != "sqlite":
             url = request.getfixturevalue(f"{request.param}_server").url
-        engine = opened(url, f"{namespace}_{size}", migrate=True)
-        assert isinstance(engine, SQLEngine)
+        engine: SQLEngine = opened(url, f"{namespace}_{size}", migrate=True)
         return engine
 
     return open_for

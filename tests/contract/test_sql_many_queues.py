@@ -86,8 +86,7 @@ def test_what_a_worker_counts_first_while_its_queue_is_forgotten_is_not_lost(
     """Its row is added between the sum of the queue's counters and their deletion."""
     (name,) = use(worker, 1)
     engine.sweep(0)  # which notes that it was used
-    other = opened(engine.url, engine.namespace)
-    assert isinstance(other, SQLEngine)
+    other: SQLEngine = opened(engine.url, engine.namespace)
     run = Transaction.run
 
     def count_after(tx: Transaction, *queries: Query) -> list[QueryResult]:

@@ -62,8 +62,7 @@ def test_the_next_connection_kills_a_lost_one_and_so_releases_its_locks(
     with lost.raw.cursor() as cursor:
         cursor.execute("BEGIN")
         cursor.execute(f"SELECT * FROM {mysql.namespace}_workers FOR UPDATE")
-    engine = opened(mysql.url, mysql.namespace)
-    assert isinstance(engine, MySQLEngine)
+    engine: MySQLEngine = opened(mysql.url, mysql.namespace)
     engine._lost_names.append(lost.name)
     worker.engine = engine
     assert named(worker.claim()) == ["a"]
@@ -74,8 +73,7 @@ def test_the_next_connection_kills_a_lost_one_and_so_releases_its_locks(
 
 def test_a_name_without_a_connection_kills_none(mysql: MySQLEngine, opened: OpenEngine) -> None:
     mysql.now()
-    engine = opened(mysql.url, mysql.namespace)
-    assert isinstance(engine, MySQLEngine)
+    engine: MySQLEngine = opened(mysql.url, mysql.namespace)
     engine._lost_names.append("poolq of a server that was started anew")
     engine.now()
     mysql.session.raw.ping(reconnect=False)

@@ -84,8 +84,7 @@ def waiting(
     monkeypatch.setattr(engine_module, "ANNOUNCE_INTERVAL", FOR_MINUTES)
     monkeypatch.setattr(waiting_module, "LOOK_INTERVAL", FOR_MINUTES)
     monkeypatch.setattr(session_module, "ANNOUNCED", FOR_MINUTES)
-    engine = opened(postgresql.url, postgresql.namespace)
-    assert isinstance(engine, PostgreSQLEngine)
+    engine: PostgreSQLEngine = opened(postgresql.url, postgresql.namespace)
     push(postgresql, "later", queue="later", delay=HOUR)
     push(postgresql, "before")
     quiet(engine)
@@ -423,8 +422,7 @@ def test_a_step_examines_no_more_while_somebody_holds_a_snapshot(
     monkeypatch.setattr(cursors, "MAX_CREDIT", 1e-9)
     monkeypatch.setattr(cursors, "LAG", 0)  # no count depends on how much is done in that time
     monkeypatch.setattr(turns, "LOOK_INTERVAL", FOR_MINUTES)
-    engine = opened(postgresql_server.url, namespace, migrate=True)
-    assert isinstance(engine, PostgreSQLEngine)
+    engine: PostgreSQLEngine = opened(postgresql_server.url, namespace, migrate=True)
     worker = Worker(engine, queues=queues)
     done: list[Settlement] = []
 
@@ -482,8 +480,7 @@ def alone(own_postgresql: OwnPostgreSQL, opened: OpenEngine) -> tuple[PostgreSQL
     server = own_postgresql(durable=False, options=["--max_prepared_transactions=5"])
     with server.connect() as root:
         root.execute("CREATE DATABASE other")
-    engine = opened(server.url, "poolq", migrate=True)
-    assert isinstance(engine, PostgreSQLEngine)
+    engine: PostgreSQLEngine = opened(server.url, "poolq", migrate=True)
     return server, engine
 
 
@@ -537,8 +534,7 @@ def test_the_doctor_names_a_standby_and_a_slot(
 ) -> None:
     """What a standby reads holds back vacuum in all databases."""
     with Standby(scratch, postgresql_template) as setup:
-        engine = opened(setup.primary.url, "poolq", migrate=True)
-        assert isinstance(engine, PostgreSQLEngine)
+        engine: PostgreSQLEngine = opened(setup.primary.url, "poolq", migrate=True)
         with setup.standby.connect() as raw, setup.primary.connect() as root:
             raw.execute("ALTER SYSTEM SET hot_standby_feedback = on")
             raw.execute("ALTER SYSTEM SET wal_receiver_status_interval = '1s'")

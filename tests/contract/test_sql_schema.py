@@ -23,8 +23,7 @@ from tests.support.servers import MariaDB
 @pytest.fixture
 def mysql(mariadb_server: MariaDB, namespace: str, opened: OpenEngine) -> MySQLEngine:
     """A server without tables."""
-    engine = opened(mariadb_server.url, namespace)
-    assert isinstance(engine, MySQLEngine)
+    engine: MySQLEngine = opened(mariadb_server.url, namespace)
     return engine
 
 

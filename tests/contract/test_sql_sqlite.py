@@ -203,8 +203,7 @@ def test_a_deleted_file_gets_no_more_jobs(sqlite: SQLiteEngine) -> None:
 
 def test_synchronous_is_an_option(tmp_path: Path, opened: OpenEngine) -> None:
     for option, level in (("", 1), ("?synchronous=full", 2), ("?synchronous=NORMAL", 1)):
-        engine = opened(f"sqlite:///{tmp_path}/poolq.db{option}", "poolq")
-        assert isinstance(engine, SQLiteEngine)
+        engine: SQLiteEngine = opened(f"sqlite:///{tmp_path}/poolq.db{option}", "poolq")
         engine.now()
         assert engine.session.raw().execute("PRAGMA synchronous").fetchone() == (level,)
 

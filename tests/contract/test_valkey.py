@@ -50,8 +50,7 @@ def test_every_script_and_every_command_runs(
 
     monkeypatch.setattr(RedisClient, "run_unchecked", noting)
     server = own_redis(kind, durable=False)
-    engine = opened(server.url, namespace)
-    assert isinstance(engine, RedisEngine)
+    engine: RedisEngine = opened(server.url, namespace)
     assert engine.prepare() is not None
     scene(engine)
     for act in acts(engine, []):

@@ -1,6 +1,6 @@
 """What `manage.py check` says about poolq. No check connects to a server."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 from django.apps import apps
 from django.conf import settings
@@ -35,7 +35,10 @@ def of_backend(alias: str, options: Mapping[str, object]) -> Iterator[CheckMessa
 def of_options(alias: str, options: Mapping[str, object]) -> Iterator[Error]:
     """Check the OPTIONS of a backend, each for itself."""
     what = _what(alias)
-    yield from _unknown(what, options, _OPTIONS, "poolq.E001")
+    for name in options:
+        if name not in _OPTIONS:
+            hint = suggestion(name, _OPTIONS, f"it may have {', '.join(_OPTIONS)}")
+            yield Error(f"{what} has an unknown key {name!r}", hint=hint, id="poolq.E001")
     when = options.get("enqueue", _WHEN[0])
     if when not in _WHEN:
         text = f'{what}["enqueue"] is {when!r}'
@@ -77,13 +80,6 @@ def _same_database(what: str, using: str) -> Iterator[CheckMessage]:
     elif servers.isdisjoint(others) and servers:
         hint = "if this is one server, such as behind a pooler, silence poolq.W002"
         yield checks.Warning(text.replace("is not", "may not be"), hint=hint, id="poolq.W002")
-
-
-def _unknown(what: str, given: Iterable[str], known: Sequence[str], id_: str) -> Iterator[Error]:
-    for name in given:
-        if name not in known:
-            hint = suggestion(name, known, f"it may have {', '.join(known)}")
-            yield Error(f"{what} has an unknown key {name!r}", hint=hint, id=id_)
 
 
 def require_app() -> None:
