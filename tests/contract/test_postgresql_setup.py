@@ -143,6 +143,7 @@ def test_what_configuration_must_mend_exits_with_78(
         (of_shop.replace(":{}", ""), "check the user and the password"),
         (f"{server.url}x", 'CREATE DATABASE "poolqx"'),
         (f"{server.url}?sslmode=banana", 'invalid sslmode value: "banana"'),
+        (f"{server.url}?sslmode=require", "not support SSL, but SSL was required; check the URL"),
         (of_shop.format("right"), 'GRANT SELECT ON "poolq_schema" TO "shop";'),
     ):
         done = command("queue", "ls", f"--engine={url}")

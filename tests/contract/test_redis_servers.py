@@ -12,7 +12,7 @@ import redis
 
 from poolq.engines.base import Engine
 from poolq.engines.redis.engine import RedisEngine
-from poolq.errors import EngineUnavailable
+from poolq.errors import EngineRefused, EngineUnavailable
 from tests.conftest import OwnRedis
 from tests.contract.helpers import Worker, count_of, named, push, sweep_all
 from tests.support.servers import Redis, Valkey
@@ -229,6 +229,13 @@ def test_a_wrong_password_is_not_a_lost_reply(own_redis: OwnRedis, make: Make) -
         with pytest.raises(EngineUnavailable, match=why) as caught:
             push(make(url), "a")
         assert (caught.value.maybe_stored, caught.value.exit_code) == (False, 78)
+
+
+def test_a_database_that_the_server_does_not_have(redis_server: Redis, make: Make) -> None:
+    """Trying again would not help."""
+    url, _, _ = redis_server.url.rpartition("/")
+    with pytest.raises(EngineRefused, match="out of range; give another number at the end of the"):
+        push(make(f"{url}/9999"), "a")
 
 
 def test_a_reply_that_nobody_waited_for_is_discarded(own_redis: OwnRedis, make: Make) -> None:

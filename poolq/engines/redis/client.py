@@ -44,6 +44,8 @@ REFUSALS = {
     "WRONGPASS": "refuses this user or password",
 }
 _KINDS = {"OOM": EngineFull, **dict.fromkeys(("NOAUTH", "WRONGPASS"), EngineRefused)}
+#: Part of the error if the server has no database of the URL's number.
+_NO_DATABASE = "DB index is out of range"
 #: Part of the error if SCRIPT KILL has ended a script, which works only before its first write.
 _KILLED = "Script killed by user"
 #: The connection is kept after these errors, unlike after NOREPLICAS, which may mean a new master.
@@ -123,6 +125,8 @@ class RedisClient:
         text = f"engine {self.redacted_url} {why}"
         if lost:
             return ReplyLost(text)
+        if _NO_DATABASE in text:
+            return EngineRefused(f"{text}; give another number at the end of the URL")
         return _KINDS.get(code_of(error), EngineUnavailable)(text)
 
     def _exchange(self, command: Command) -> Any:
