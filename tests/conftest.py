@@ -145,8 +145,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_collection_finish() -> None:
     """Leave the tests themselves to no collector: there are so many that each look at them all
     takes a quarter of a second, as does copying their pages in what is forked. So none looks while
-    they are collected, either, which takes a quarter less."""
-    gc.collect()
+    they are collected, either, which takes a quarter less, and what little garbage that leaves is
+    not worth a look."""
     gc.freeze()
     gc.enable()
 
@@ -160,8 +160,7 @@ def _place(item: pytest.Item) -> int:
     """Who may take longer than others comes first, then one folder after the other."""
     if item.get_closest_marker("timeout"):
         return 0
-    folder = item.path.relative_to(Path(__file__).parent).parts[0]
-    return FOLDERS.index(folder) + 1
+    return FOLDERS.index(item.nodeid.split("/")[1]) + 1
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ from poolq.cli.pools.dev import _looks
 from tests.process.conftest import MakeProject
 from tests.process.engines import sqlite
 from tests.support.cli import environment
+from tests.support.forked import Forked
 from tests.support.ledger import FOLDER
 from tests.support.project import Project
 from tests.support.wait import until
@@ -46,15 +47,10 @@ class Dev:
             RUNTIME_DIRECTORY=str(project.folder),
             **{FOLDER: str(project.folder)},
         )
-        with self.file.open("wb") as out:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "poolq", "dev", *flags],
-                cwd=project.folder,
-                env=env,
-                stdout=out,
-                stderr=out,
-                start_new_session=True,
-            )
+        self.file.touch()
+        self.process = Forked(
+            ["dev", *flags], project.folder, env, ["/dev/null", *[str(self.file)] * 2]
+        )
 
     @property
     def log(self) -> str:
@@ -156,7 +152,7 @@ def test_it_ends_as_a_pool_ends_and_each_signal_counts_once(
     dev.until_said(f"{how.name}: draining; jobs:Work {running} may run")
     dev.project.ledger.open("later")
     until(lambda: dev.process.poll() is not None)
-    assert dev.process.returncode == 0
+    assert dev.process.poll() == 0
     assert "pool default has ended" in dev.log
     assert "is ignored" not in dev.log
     assert dev.project.ledger.lines("ends:v1", running)
