@@ -122,7 +122,8 @@ OUTCOMES = (
 )  # fmt: skip
 #: Each act takes so long.
 TICK = MS
-EXAMPLES, STEPS = 20, 30
+#: To end all that an example has begun takes as long as 30 steps of it, so few are long.
+EXAMPLES, STEPS = 10, 60
 #: Seeds that have failed in random runs. In each, the clock goes back while jobs wait for a limit.
 FIXED_SEEDS = (300259007, 712982541, 102760520)
 
