@@ -30,8 +30,9 @@ def interrupted(
 
 
 def _is_freed(frame: FrameType | None) -> bool:
-    """Whether this is a call by a `__del__`, perhaps of the garbage collector."""
-    while frame is not None and frame.f_code.co_name != "__del__":
+    """Whether this is a call by a `__del__`, perhaps of the garbage collector. That of PyMySQL has
+    another name."""
+    while frame is not None and frame.f_code.co_name not in ("__del__", "_force_close"):
         frame = frame.f_back
     return frame is not None
 
