@@ -19,6 +19,8 @@ from poolq.jobs.outcomes import ACK
 from poolq.jobs.producer import engine as chosen
 
 USED, CHUNK = 5, 2000
+#: How often counters are added up before a screen asks, which else keepers do each second.
+FOLDS = 5
 #: How often each act is measured; seconds of one wait.
 JOBS, BATCHES, EMPTY, DISPATCHES, LOOKS, WAITS, WAIT = 600, 20, 200, 600, 10, 20, 0.1
 BATCH = 100
@@ -89,6 +91,8 @@ def main(many: int, server: int) -> dict[str, float]:
     found["a dispatch"] = spent(DISPATCHES, lambda: [fill([few[0]]) for _ in range(DISPATCHES)])
     worker.drain()
     found["a wait of 0.1 s"] = again(WAITS, lambda: engine.wait(None, WAIT))
+    for _ in range(FOLDS):
+        engine.totals()
     found["what a screen asks"] = again(
         LOOKS, lambda: (engine.counts(), engine.totals(), engine.limits())
     )

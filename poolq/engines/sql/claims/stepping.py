@@ -345,14 +345,15 @@ def _look(tx: Transaction, ctx: StepContext) -> None:
 def _serve_in_turn(
     tx: Transaction, ctx: StepContext, order: Sequence[QueueState], locked: Mapping[str, DueLines]
 ) -> None:
-    """Claim jobs of one line, then other jobs. A step that wants only one job takes it from the
-    first queue that has a job."""
+    """Claim jobs of the queues before the first one with a line, as this may have jobs for many
+    steps. Then claim jobs of one line, and of the other queues."""
     lined = [one for one in order if one.has_slot]
-    if ctx.remaining == 1 and lined:
-        claiming.claim_from(tx, ctx, list(takewhile(lambda one: one is not lined[0], order)))
+    before = list(takewhile(lambda one: not one.has_slot, order)) if lined else []
+    if before:
+        claiming.claim_from(tx, ctx, before)
     if not ctx.remaining:
         return
-    current = {one.queue: one for one in order}
+    current = {one.queue: one for one in order[len(before) :]}
     for at, one in enumerate(lined):
         if not ctx.served and at < MAX_LINED_QUEUES:
             lines = _lock_lines(tx, ctx, one, locked)
