@@ -37,7 +37,7 @@ help: ## print this list
 demo: $(VENV)/.runtime ## see poolq in action: a pool of 4 runs real jobs on SQLite, in a minute
 	@$(BIN)/poolq demo
 
-test: compiled rewritten servers $(VENV313)/.dev ## run all tests, on Redis, Valkey, MariaDB, PostgreSQL and SQLite (7 minutes on 2 cores)
+test: compiled rewritten servers $(VENV313)/.dev ## run all tests, on Redis, Valkey, MariaDB, PostgreSQL and SQLite (6 minutes on 2 cores)
 	$(BIN)/pytest $(PYTEST_PARALLEL) tests
 
 # Unit tests keep the processor busy, so each has a core of its own. They start quickly only where

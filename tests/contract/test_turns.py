@@ -63,6 +63,19 @@ def test_a_line_with_room_leaves_each_other_queue_its_turns(
     assert kinds.count("bulk") >= 2, f"at most a turn less: {found}"
 
 
+def test_a_line_that_fills_each_step_leaves_a_queue_that_was_served_just_now_its_turn(
+    engine: Engine, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "LOOK_INTERVAL", 0)
+    monkeypatch.setattr(turns, "LOOK_COST_FACTOR", 0)
+    line_up(engine, worker, 500, wide("k", "limit"))
+    worker.queues = None
+    for number in range(5):
+        push(engine, f"mail {number}", queue="mail")
+        found = steps(worker, 5, 3)
+        assert any(f"mail {number}" in some for some in found), found
+
+
 def test_lines_of_several_queues_take_turns(engine: Engine, worker: Worker) -> None:
     for queue in ("bulk", "mail", "zip"):
         line_up(engine, worker, 50, Rule(queue, 10_000, HOUR), queue=queue)
