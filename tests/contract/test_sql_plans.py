@@ -14,7 +14,8 @@ from poolq.engines.mysql import MySQLEngine
 from poolq.engines.mysql.engine import admit_queries
 from poolq.engines.postgresql import PostgreSQLEngine
 from poolq.engines.postgresql.session import MARK_CLAIMED
-from poolq.engines.sql import job_counters, waiting
+from poolq.engines.postgresql.wake_tokens import TAKE_TOLD
+from poolq.engines.sql import job_counters
 from poolq.engines.sql.administration import paging, queue_counts, stored_jobs
 from poolq.engines.sql.claims import cancelling, claiming, recovery, settling, stepping
 from poolq.engines.sql.engine import SQLEngine
@@ -295,7 +296,7 @@ def test_postgresql_uses_its_indexes_and_sorts_nothing(planned: Explained) -> No
     ops |= {"claims": mark, "state from a floor": states}
     ops["enough"] = Query(claiming.COUNT_READY, ("q", 1, 5))
     ops["how many have returned"] = Query(wakeups.COUNT_RETURNED, ("q", 1))
-    ops["take the wake-up if told"] = Query(waiting.TAKE_TOLD, ("q", 1, "q", 1, "q", "q"))
+    ops["take the wake-up if told"] = Query(TAKE_TOLD, ("q", 1, "q", 1, "q", "q"))
     ops |= {"returned": RETURNED, "returned behind": RETURNED_BEHIND}
     ops["last answer"] = Query(stepping.LAST_ANSWER, ("w1", 1))
     ops["next answer"] = Query(stepping.REPLACE_ANSWER, (1, b"", "", "w1", 1))

@@ -17,6 +17,7 @@ from poolq.engines.base import Push, Settlement
 from poolq.engines.postgresql import PostgreSQLEngine, checks
 from poolq.engines.postgresql import engine as engine_module
 from poolq.engines.postgresql import session as session_module
+from poolq.engines.postgresql.wake_tokens import TAKE_TOLD
 from poolq.engines.schedule_store import NewSchedule, Tick
 from poolq.engines.sql import job_counters
 from poolq.engines.sql import waiting as waiting_module
@@ -228,7 +229,7 @@ def commit_unsynced(engine: PostgreSQLEngine) -> None:
     session = engine.session
     push(engine, "a")
     assert engine.wait(["q"], 30) == 1  # the queue has a token
-    take = Query(waiting_module.TAKE_TOLD, ("q", 1, "q", 1, "q", "q"))
+    take = Query(TAKE_TOLD, ("q", 1, "q", 1, "q", "q"))
 
     def read_within(tx: Transaction) -> object:
         tx.unsynced()

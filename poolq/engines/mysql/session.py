@@ -13,7 +13,12 @@ from poolq.engines.mysql.literals import Expression, FormatSQL, literal, quoted
 from poolq.engines.mysql.options import MySQLOptions
 from poolq.engines.mysql.reconnecting import OpenedConnection, close
 from poolq.engines.sql.location import DELAYED
-from poolq.engines.sql.servers import Faults, ServerSession, ServerTransaction, results_by_query
+from poolq.engines.sql.server_sessions import (
+    Faults,
+    ServerSession,
+    ServerTransaction,
+    results_by_query,
+)
 from poolq.engines.sql.session import BatchQuery, Query, QueryResult, Row
 from poolq.errors import EngineError
 

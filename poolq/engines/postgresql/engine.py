@@ -12,11 +12,13 @@ from poolq.engines.postgresql.options import parse_url
 from poolq.engines.postgresql.rights import grant_within
 from poolq.engines.postgresql.schema import PostgreSQLSchema
 from poolq.engines.postgresql.session import ANNOUNCE_INTERVAL, TELLING, PostgreSQLSession
+from poolq.engines.postgresql.wake_tokens import TAKE_TOLD
 from poolq.engines.postgresql.wire import ServerError
+from poolq.engines.sanitize import number
 from poolq.engines.sql.job_counters import Folding
 from poolq.engines.sql.queues.queue_discovery import QueueState
 from poolq.engines.sql.servers import ServerEngine
-from poolq.engines.sql.session import RenderedSQL
+from poolq.engines.sql.session import Query, RenderedSQL
 from poolq.engines.sql.waiting import POLL_INTERVAL, Watch
 from poolq.engines.sql.within import UserSQL
 
@@ -66,8 +68,17 @@ class PostgreSQLEngine(ServerEngine[PostgreSQLSession]):
         session, watch = self.session, self._watch
         longest = POLL_INTERVAL if is_due else ANNOUNCE_INTERVAL
         rest = min(rest, watch.look_at - time.monotonic(), longest)
-        told = session.hear(max(0.001, rest))
-        return watch.take_told(session, told, queues, self._woken)
+        told = watch.hear(session.hear(max(0.001, rest)), queues)
+        return self._take_told(*told) if told else 0
+
+    def _take_told(self, queue: str, since: int) -> int:
+        """Take the wake-up of a queue that has new jobs which are ready. Returns how many, or 0."""
+        args = queue, since, queue, since, queue, queue
+        (found,) = self.session.read(Query(TAKE_TOLD, args))
+        if not found.rows:
+            return 0
+        self._woken.add(queue)
+        return number(found.rows[0][0])
 
     def wake(self, queues: Queues) -> None:
         """Put back what this waiter may have taken, if it is one."""

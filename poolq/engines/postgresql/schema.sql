@@ -38,5 +38,5 @@ CREATE TABLE IF NOT EXISTS {added} (
     PRIMARY KEY (id)
 ) {clustered};
 
--- Until when somebody waits for jobs, in milliseconds.
+-- Until when somebody waits for jobs, in seconds since the epoch.
 CREATE SEQUENCE IF NOT EXISTS {waiting} MINVALUE 0 START 0;

@@ -15,12 +15,17 @@ from poolq.engines.postgresql.connecting import OpenedConnection
 from poolq.engines.postgresql.faults import can_retry, is_lost, translate
 from poolq.engines.postgresql.options import PostgreSQLOptions
 from poolq.engines.postgresql.statements import Expression
+from poolq.engines.postgresql.wake_tokens import UNSYNCED
 from poolq.engines.postgresql.wire import ServerError
 from poolq.engines.sql.location import DELAYED
 from poolq.engines.sql.new_jobs import INSERT_PLAIN
-from poolq.engines.sql.servers import Faults, ServerSession, ServerTransaction, results_by_query
+from poolq.engines.sql.server_sessions import (
+    Faults,
+    ServerSession,
+    ServerTransaction,
+    results_by_query,
+)
 from poolq.engines.sql.session import BatchQuery, Query, QueryResult, Row
-from poolq.engines.sql.waiting import UNSYNCED
 from poolq.jobs.message import Push
 
 T = TypeVar("T")

@@ -190,7 +190,7 @@ class SQLEngine(Engine):
     def _count_start(
         self,
         rules: Sequence[Asked],  # noqa: ARG002  # MySQL uses them
-        held: tuple[str, base.Claim],  # noqa: ARG002
+        held: tuple[str, base.Claim],  # noqa: ARG002  # as above
     ) -> bool:
         """Count a start in a faster way than a transaction, if there is such a way for these rules.
         Returns whether it was counted."""

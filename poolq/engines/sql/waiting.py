@@ -9,11 +9,9 @@ from collections.abc import Collection
 from time import monotonic
 
 from poolq.engines.base import Queues
-from poolq.engines.sanitize import number
 from poolq.engines.sql.claims.cursors import ScanCursors
 from poolq.engines.sql.location import QUEUED
-from poolq.engines.sql.queues.wakeups import COUNT_WAKEUPS, LATEST_READY
-from poolq.engines.sql.session import Query, Session
+from poolq.engines.sql.session import Session
 
 from poolq.engines.sql.queues.queue_discovery import (  # isort: skip
     MAX_WAITED_QUEUES, QueueState, known_queues, load_states, look,
@@ -24,24 +22,6 @@ LOOK_INTERVAL = 1.0
 #: Seconds between looks if jobs may have been stored before others knew of the waiter, or if others
 #: have taken the wake-up of jobs that are still there.
 POLL_INTERVAL = 0.05
-
-NEWEST_ROW = "(SELECT {} FROM {{tokens}} WHERE queue = {} ORDER BY n DESC LIMIT 1 {})"
-
-
-def take_token(due: str, found: str = "") -> str:
-    """Return TAKE_WAKEUP for such rows of tokens. `found`: what has `due`, if not a `?`."""
-    return f"""UPDATE {{tokens}} SET n = n + 1, armed = 0,
-        seen = CASE WHEN seen < {due} OR seen > {{now}} THEN {due} ELSE seen END {found}
-        WHERE ctid = {NEWEST_ROW.format("ctid", "?", "")}
-        AND (armed > 0 OR seen < {due} OR seen > {{now}})"""
-
-
-#: Lets the commit not wait for the disk, also without BEGIN.
-UNSYNCED = "SELECT set_config('synchronous_commit', 'off', true)"
-#: Takes the wake-up of a queue that has ready jobs from a due time on. Returns how many it has.
-TAKE_TOLD = f"""WITH found AS (SELECT ({COUNT_WAKEUPS}) AS jobs, ({LATEST_READY}) AS due
-    FROM {{queues}} WHERE queue = ? AND paused = 0 AND ({UNSYNCED}) = 'off')
-    {take_token("due", "FROM found")} AND jobs > 0 RETURNING jobs"""
 
 
 class Watch:
@@ -104,17 +84,12 @@ class Watch:
         self.known = {**dict.fromkeys(found.ready, 0), **found.slots, **found.delayed}
         return {*found.names()}
 
-    def take_told(self, session: Session, told: set[str], queues: Queues, woken: set[str]) -> int:
-        """Take the wake-up of the queue of which the waiter was told, if it is a single one and has
-        new jobs that are ready. Returns how many, or 0. `woken`: as in `take_wakeup`."""
+    def hear(self, told: set[str], queues: Queues) -> tuple[str, int] | None:
+        """Remember the queues of which the waiter was told. If it was a single one of its own
+        queues, whose ready jobs it has seen, returns that, and when the last of them was due."""
         self.heard |= told
         name = min(told, default="")
         since = self._cursors.of(name, QUEUED)
         if len(told) != 1 or since is None or not (queues is None or name in queues):
-            return 0
-        args = name, since[0], name, since[0], name, name
-        (found,) = session.read(Query(TAKE_TOLD, args))
-        if not found.rows:
-            return 0
-        woken.add(name)
-        return number(found.rows[0][0])
+            return None
+        return name, since[0]
