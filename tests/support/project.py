@@ -117,15 +117,16 @@ class Project:
 
     def _writable(self) -> bool:
         """True if nobody holds SQLite's lock, nor is next to have it; or rests in a transaction
-        of MariaDB's."""
+        of a server's, after a moment in which the last statement before may end."""
         if self.url.startswith("mysql:"):
             with suppress(AssertionError), closing(connect(parse_url(self.url)).raw) as raw:
                 return until(lambda: _nobody_rests(raw), 0.5)
             return False
         if self.url.startswith("postgresql:"):
-            with psycopg.connect(self.url, autocommit=True) as raw:
+            with suppress(AssertionError), psycopg.connect(self.url, autocommit=True) as raw:
                 resting = "SELECT 1 FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'"
                 return until(lambda: raw.execute(resting).rowcount == 0, 0.5)
+            return False
         if not self.url.startswith("sqlite:"):
             return True
         database = self.url.removeprefix("sqlite:///")
