@@ -47,6 +47,7 @@ def parse_url(url: str) -> PostgreSQLOptions:
     """Parse a URL. Raises ConfigError, whose text does not contain the password."""
     shown = redact(url)
     location, _, query = url.partition("?")
+    location = location.replace("@", "%40", location.count("@") - 1)  # libpq takes the first
     options = read_options(shown, query, _READERS, _OF_LIBPQ)
     try:
         found = conninfo_to_dict(location, target_session_attrs="read-write")

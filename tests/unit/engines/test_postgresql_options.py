@@ -31,6 +31,11 @@ def test_the_password_is_not_shown() -> None:
     assert "cret" not in parse_url(URL).redacted_url
 
 
+def test_a_password_with_the_sign_before_the_host() -> None:
+    """Other engines take it, and libpq would take what follows it for the host, and show it."""
+    assert parse_url(URL.replace("%40", "@")).parameters == parse_url(URL).parameters
+
+
 @pytest.mark.parametrize(
     ("servers", "hosts", "ports"),
     [
