@@ -563,12 +563,17 @@ class Commits(TransactionTestCase):
             assert [one.outcome for one in jobs.run_all()] == ["done"]
 
 class RollsBack(TestCase):
+    def setUp(self):
+        add.enqueue(0)  # that of a fixture: nobody calls it
+
     def test_it(self):
         with poolq.testing.jobs() as jobs:
-            with self.captureOnCommitCallbacks(execute=True):
-                add.enqueue(2)
-            jobs.assert_dispatched(add, payload={"args": [2]}, count=1)
-            jobs.run_all()
+            for number in (2, 3):
+                with self.captureOnCommitCallbacks(execute=True) as callbacks:
+                    add.enqueue(number)
+                assert len(callbacks) == 1
+                jobs.assert_dispatched(add, payload={"args": [number]}, count=1)
+                assert [one.outcome for one in jobs.run_all()] == ["done"]
 """
 
 
@@ -579,7 +584,7 @@ def test_the_tests_of_a_project_run_its_tasks(make_django: MakeDjango, version: 
     done = project.manage("test")
     assert done.returncode == 0, done.stderr
     assert "Ran 2 tests" in done.stderr
-    assert sorted(one[1] for one in project.notes if one[0] == "add") == [1, 2]
+    assert sorted(one[1] for one in project.notes if one[0] == "add") == [1, 2, 3]
     assert not (project.folder / "poolq.db").exists()
 
 
