@@ -251,9 +251,12 @@ def test_a_session_that_commits_its_connections_transaction(
     assert stored(engine) == [0, 1]
 
 
-def test_another_event_of_the_commit_may_fail(engine: Engine, database: sqlalchemy.Engine) -> None:
+@pytest.mark.parametrize("name", ["after_commit", "after_transaction_end"])
+def test_another_event_of_the_commit_may_fail(
+    engine: Engine, database: sqlalchemy.Engine, name: str
+) -> None:
     with Session(database) as session:
-        event.listen(session, "after_commit", lambda _: 1 // 0)
+        event.listen(session, name, lambda *_: 1 // 0)
         with poolq.after_commit(session):
             session.connection()
             ship(1)

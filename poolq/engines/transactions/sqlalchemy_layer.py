@@ -141,9 +141,9 @@ class _Kept:
     def __init__(self, session: Session) -> None:
         self._jobs: dict[SessionTransaction, list[Push]] = {}
         self._committed: SessionTransaction | None = None
-        # The first one: another one of the session may raise, but the commit has been made.
+        # The first ones: others of the session may raise, but the commit has been made.
         event.listen(session, "after_commit", self._after_commit, insert=True)
-        event.listen(session, "after_transaction_end", self._after_end)
+        event.listen(session, "after_transaction_end", self._after_end, insert=True)
 
     def keep(self, transaction: SessionTransaction, pushes: Sequence[Push]) -> None:
         self._jobs.setdefault(transaction, []).extend(pushes)
