@@ -42,7 +42,9 @@ class Block(ABC):
             warnings.warn(text, RuntimeWarning, stacklevel=2)
 
     def __enter__(self) -> Self:
-        """Open the block. Raises TransactionError if it would be open for nobody."""
+        """Open the block. Raises TransactionError if it is open, or would be for nobody."""
+        if self._is_open:
+            raise TransactionError(f"{self._name} is open already: make another one")
         self._is_open = not _is_dropped()
         if not self._is_open:
             raise TransactionError(

@@ -427,6 +427,16 @@ def test_the_inner_block_counts(engine: SQLiteEngine, connection: sqlite3.Connec
         assert waiting(engine) == 1
 
 
+def test_a_block_within_itself(engine: SQLiteEngine, connection: sqlite3.Connection) -> None:
+    with poolq.within(connection) as block:
+        with pytest.raises(TransactionError, match="is open already"), block:
+            pass
+        poolq.dispatch("jobs:A")
+    connection.commit()
+    poolq.dispatch("jobs:A")
+    assert waiting(engine) == 2
+
+
 def test_a_block_that_ends_in_another_context(
     engine: SQLiteEngine, connection: sqlite3.Connection
 ) -> None:
