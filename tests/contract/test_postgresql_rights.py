@@ -258,6 +258,28 @@ def test_a_pool_works_with_its_rights_and_names_each_table_that_it_may_not_use(s
         assert {one and one[2] for one in said} == {what}
 
 
+def forget_a_queue(engine: PostgreSQLEngine, _: Shop) -> None:
+    """Make the token of a queue, and sweep both."""
+    push(engine, "a", queue="gone")
+    engine.wait(["gone"], 0)
+    Worker(engine, secrets.token_hex(4), queues=["gone"]).drain()
+    for _ in range(3):
+        engine.sweep(0)
+
+
+@pytest.mark.parametrize(
+    ("right", "table"), [("INSERT", "tokens"), ("DELETE", "tokens"), ("DELETE", "queues")]
+)
+def test_a_right_that_a_statement_needs_within_a_with(shop: Shop, right: str, table: str) -> None:
+    shop.granted("a pool")
+    assert shop.lacks(forget_a_queue) == []
+    shop.run(f"REVOKE {right} ON shop.poolq_{table} FROM {shop.role}")
+    (said,) = shop.lacks(forget_a_queue)
+    found = GRANT.fullmatch(said)
+    assert found
+    assert (right in found[1].split(", "), found[2]) == (True, f'"shop"."poolq_{table}"')
+
+
 def test_a_role_that_may_not_make_tables(shop: Shop) -> None:
     shop.granted("a pool")
     shop.run("CREATE SCHEMA other", f"GRANT USAGE ON SCHEMA other TO {shop.role}")

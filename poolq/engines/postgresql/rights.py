@@ -54,15 +54,15 @@ def grant_within(error: Exception, texts: RenderedSQL, by: UserConnection) -> st
 
 def _rights(sql: str, table: str) -> set[str]:
     """Return the rights that a statement needs on one of its tables."""
-    target = _TARGET.match(sql)
-    verb = target[1] if target and target[2] == table else "SELECT"
-    rights = {verb} - {"LOCK"}
-    if verb in ("UPDATE", "DELETE") or (verb == "INSERT" and "ON CONFLICT" in sql):
+    verbs = {verb for verb, name in _TARGET.findall(sql) if name == table} or {"SELECT"}
+    inserts = "INSERT" in verbs
+    rights = verbs - {"LOCK"}
+    if not verbs.isdisjoint(("UPDATE", "DELETE")) or (inserts and "ON CONFLICT" in sql):
         rights.add("SELECT")
     if (
-        verb == "LOCK"
+        "LOCK" in verbs
         or re.search("FOR (UPDATE|SHARE)|setval", sql)
-        or (verb == "INSERT" and "DO UPDATE" in sql)
+        or (inserts and "DO UPDATE" in sql)
     ):
         rights.add("UPDATE")
     return rights
