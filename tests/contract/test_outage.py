@@ -16,7 +16,7 @@ from poolq.jobs.message import State
 from poolq.jobs.outcomes import ACK, Bury, Release
 from tests.conftest import OwnMariaDB, OwnPostgreSQL, OwnRedis
 from tests.contract.conftest import OpenEngine
-from tests.contract.helpers import Worker, died, named, push
+from tests.contract.helpers import Worker, count_of, died, named, push
 from tests.support.postgresql import PostgreSQL
 from tests.support.servers import MariaDB, Redis, Valkey
 from tests.support.wait import until
@@ -162,6 +162,48 @@ def test_a_full_server_takes_nothing_more_but_can_be_worked_off(
     assert len(heir.drain()) == stored - 2
     until(has_room, 10, "the server to have freed its memory")
     assert heir.drain() == ["a"]
+
+
+READ_ONLY: dict[type, tuple[str, str]] = {
+    MariaDB: ("SET GLOBAL read_only = 1", "SET GLOBAL read_only = 0"),
+    PostgreSQL: (
+        "ALTER SYSTEM SET default_transaction_read_only = on",
+        "ALTER SYSTEM RESET default_transaction_read_only",
+    ),
+}
+
+
+@pytest.mark.parametrize("durable", ["mariadb", "postgresql"], indirect=True)
+def test_a_server_that_has_become_read_only_has_certainly_not_stored_the_job(
+    durable: Durable, namespace: str, opened: OpenEngine
+) -> None:
+    """So a dispatch tries again until there is another one, or this one takes writes again."""
+    opened(durable.url, namespace, migrate=True)
+    begin, end = READ_ONLY[type(durable.server)]
+    with durable.server.connect() as raw, raw.cursor() as cursor:
+        if isinstance(durable.server, MariaDB):
+            cursor.execute("REVOKE READ ONLY ADMIN ON *.* FROM bob")
+        engine = opened(durable.url, namespace)
+
+        def change(sql: str) -> None:
+            cursor.execute(sql)
+            if isinstance(durable.server, PostgreSQL):
+                cursor.execute("SELECT pg_reload_conf()")
+
+        def refusal() -> EngineUnavailable | None:
+            try:
+                return stored.extend(push(engine, "a"))
+            except EngineUnavailable as error:
+                return error
+
+        stored = push(engine, "a")
+        change(begin)
+        error = until(refusal)
+        assert "read-only" in str(error)
+        assert (len(error.ids), error.maybe_stored) == (1, False)
+        change(end)
+        until(lambda: refusal() is None)
+        assert count_of(engine).ready == len(stored)
 
 
 def test_a_first_connection_that_is_refused(

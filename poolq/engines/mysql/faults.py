@@ -15,8 +15,8 @@ RETRYABLE = (1020, 1205, 1213, 1317, 1969, 3024, 3101)
 LOST = (0, 1053, 1152, 1158, 1159, 1160, 1161, 1290, 1836, 1927, 2003, 2006, 2013, 2055, 4031)
 #: Errors of a server that is currently not part of its cluster (Galera, group replication).
 OUT_OF_CLUSTER = (1047, 3100)
-#: Errors after which the server has certainly run none of the statements sent.
-UNSENT = (1047, 2003, 2006)
+#: Errors after which the server has certainly stored nothing: not reached, or refusing writes.
+UNSTORED = (1047, 1290, 1836, 2003, 2006)
 NO_TABLE = (1146, 1054)
 
 _ADVICE: tuple[tuple[type[EngineError], tuple[int, ...], str], ...] = (
@@ -61,5 +61,5 @@ def translate(error: pymysql.Error, options: MySQLOptions) -> EngineError:
             return kind(what + advice.format(**names))
     if is_lost(error):
         # The server has not run a statement that was sent in part, but may have run a complete one.
-        return EngineUnavailable(what, maybe_stored=number not in UNSENT)
+        return EngineUnavailable(what, maybe_stored=number not in UNSTORED)
     return EngineError(f"{what} ({number})")

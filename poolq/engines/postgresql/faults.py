@@ -15,7 +15,7 @@ RETRYABLE = ("40001", "40P01", "55P03", "57014")
 #: Errors of a connection that was cut, or whose server shuts down, recovers or has become
 #: read-only, by the beginnings of their codes.
 LOST = ("08", "57P", "25P03", "25P04", "25006", "58")
-NO_RIGHT = "42501"
+NO_RIGHT, READ_ONLY = "42501", "25006"
 NO_TABLE = ("42P01", "42703")
 
 _ADVICE: tuple[tuple[type[EngineError], tuple[str, ...], str], ...] = (
@@ -41,7 +41,7 @@ _REFUSALS: tuple[tuple[type[EngineUnavailable], str, str], ...] = (
     (EngineRefused,
      r"(certificate|key) file|invalid \S+ value|startup param|not support SSL, but",
      "; check the URL"),
-    (EngineUnavailable, r"session is read-only|hot standby",
+    (EngineUnavailable, r"read-only|hot standby",
      "; name the primary, if this is a standby, or set default_transaction_read_only to off"),
     (EngineUnavailable, r"too many connections for", "; raise its CONNECTION LIMIT"),
     (EngineUnavailable, r"too many clients|remaining connection slots",
@@ -68,7 +68,7 @@ def translate(error: ServerError, options: PostgreSQLOptions) -> EngineError:
             return kind(what + advice.format(migrate=own_command("db migrate")))
     if not is_lost(error):
         return EngineError(f"{what} ({error.code})")
-    if error.was_sent:
+    if error.was_sent and error.code != READ_ONLY:
         return EngineUnavailable(what, maybe_stored=True)
     for refused, pattern, advice in _REFUSALS:
         if re.search(pattern, str(error)):
