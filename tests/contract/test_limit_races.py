@@ -12,10 +12,12 @@ import pytest
 
 from poolq.engines.base import Engine
 from poolq.engines.postgresql import PostgreSQLEngine
-from poolq.engines.postgresql.session import PostgreSQLTransaction
+from poolq.engines.postgresql.session import PostgreSQLSession, PostgreSQLTransaction
+from poolq.engines.sql.limits.limit_windows import MAKE_WINDOW
+from poolq.engines.sql.session import BatchQuery, Query
 from poolq.jobs.limits import Rule
 from tests.contract.conftest import OpenEngine
-from tests.contract.helpers import HOUR, every_engine
+from tests.contract.helpers import HOUR, Worker, every_engine, park, used
 from tests.support.postgresql import PostgreSQL
 from tests.support.wait import until
 
@@ -101,3 +103,39 @@ def test_it_waits_for_a_start_that_has_looked_for_it_in_vain(
         assert first.result(60).wait == 0
         changed.result(60)
     assert starts(postgresql, "k") == 0
+
+
+def test_it_waits_for_a_line_before_a_step_can_wait_for_it(
+    postgresql: PostgreSQLEngine,
+    postgresql_server: PostgreSQL,
+    opened: OpenEngine,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A step that has locked a line may then make the row of its window, for which it looks up what
+    is set. In another order, the two would end each other's wait by a deadlock."""
+    other: PostgreSQLEngine = opened(postgresql.url, postgresql.namespace)
+    worker = Worker(postgresql)
+    park(worker, "a", rules=[Rule("k", 3, HOUR)])
+    has_line, goes_on = Event(), Event()
+    later = PostgreSQLTransaction.later
+
+    def make_later(tx: PostgreSQLTransaction, *queries: Query | BatchQuery) -> None:
+        if any(one.sql == MAKE_WINDOW for one in queries):
+            has_line.set()
+            assert goes_on.wait(60)
+        later(tx, *queries)
+
+    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as two:
+        pid = two.submit(lambda: other.session.wire.raw.backend_pid).result(60)
+        monkeypatch.setattr(PostgreSQLTransaction, "later", make_later)
+        never = PostgreSQLSession.faults._replace(can_retry=lambda _: False)
+        monkeypatch.setattr(PostgreSQLSession, "faults", never)
+        step = one.submit(worker.claim)
+        assert has_line.wait(60)
+        changed = two.submit(other.set_limit, "k", HOUR, 1)
+        with closing(postgresql_server.connect()) as raw:
+            until(lambda: raw.execute(BLOCKED, [pid]).rowcount, what="the change to wait")
+        goes_on.set()
+        assert len(step.result(60)) == 1
+        changed.result(60)
+    assert used(postgresql)["k"] == 1

@@ -50,8 +50,9 @@ def _change(session: Session, key: str, window: int, *changes: Query) -> int:
     places = [line_of(Rule(key, 1, window, sliding=slides)) for slides in (False, True)]
 
     def work(tx: Transaction) -> int:
+        tx.later(Query(TRY_LINES, (places,)))  # first, as a step locks its lines
         tx.shut("overrides")
-        _, *changed = tx.run(Query(TRY_LINES, (places,)), *changes)
+        changed = tx.run(*changes)
         tx.later(Query(NOTE_OVERRIDE, (key, window, key, [window, -window])))
         return changed[-1].changed
 
