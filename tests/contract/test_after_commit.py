@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session, declarative_base
 
 import poolq
 from poolq.engines.base import Engine, Push
-from poolq.errors import EngineError, EngineUnavailable, TransactionError
+from poolq.errors import EngineError, EngineRefused, EngineUnavailable, TransactionError
 from poolq.jobs.message import decode
 from tests.support.layers import LAYERS, Layer, make_orders
 from tests.support.producing import MODULE, produce_to
@@ -132,22 +132,24 @@ def test_a_job_that_gives_way_is_named_in_the_log(
     assert stored(engine) == [1]
 
 
+@pytest.mark.parametrize("kind", [EngineUnavailable, EngineRefused])
 def test_an_engine_that_is_away(
     engine: Engine,
     layer: Layer,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
+    kind: type[EngineUnavailable],
 ) -> None:
     def away(pushes: list[Push]) -> list[str]:
         ids = [one.id for one in pushes]
-        raise EngineUnavailable("no route to host", ids=ids, maybe_stored=True)
+        raise kind("no route to host", ids=ids, maybe_stored=True)
 
     layer.begin()
     layer.insert(1)
     with poolq.after_commit(layer.given):
         ids = [ship(1), ship(2)]
     monkeypatch.setattr(engine, "push", away)
-    with pytest.raises(EngineUnavailable) as caught:
+    with pytest.raises(kind) as caught:
         layer.commit()
     text = str(caught.value)
     assert text == (

@@ -41,7 +41,7 @@ def _named(error: EngineError, own: Sequence[str], later: Sequence[str]) -> Engi
     else:
         ids, verb = [*(error.ids or own), *later], "may not be" if error.maybe_stored else "are not"
         text = f"{committed} these jobs {verb} stored: {listed(ids)}"
-        named = EngineUnavailable(text, ids=ids, maybe_stored=error.maybe_stored)
+        named = type(error)(text, ids=ids, maybe_stored=error.maybe_stored)
     log.error("%s", named)
     return named
 
