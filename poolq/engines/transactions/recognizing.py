@@ -54,7 +54,11 @@ def _found(known: dict[str, str], given: object, name: str) -> Any:
     for one in classes:
         if one in known:
             module, _, attribute = known[one].partition(":")
-            return getattr(import_module(module), attribute)
+            try:
+                return getattr(import_module(module), attribute)
+            except ImportError as error:
+                said = f"{name}: its library is too old, as SQLAlchemy before 2.0.24 ({error})"
+                raise TransactionError(said) from error
     return None
 
 

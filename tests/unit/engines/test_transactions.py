@@ -82,6 +82,16 @@ def test_an_unknown_object(engine: SQLiteEngine, monkeypatch: pytest.MonkeyPatch
         assert kept_by(given).endswith(": give a Session of SQLAlchemy, or an alias of Django")
 
 
+def test_a_sqlalchemy_that_is_too_old(
+    engine: SQLiteEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "poolq.engines.transactions.sqlalchemy_layer", raising=False)
+    monkeypatch.delattr("sqlalchemy.util.concurrency.in_greenlet")
+    assert "before 2.0.24 (cannot import" in refusal(
+        TransactionError, lambda: poolq.within(Session())
+    )
+
+
 def test_a_connection_of_another_server(engine: SQLiteEngine) -> None:
     text = dispatched_in(DEAD)
     assert f"is one of mysql, and poolq's engine is {engine.url}: use poolq.after_commit" in text
