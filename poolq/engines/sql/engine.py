@@ -1,7 +1,8 @@
 """The engine contract on an SQL database: each method is a transaction or a few reads.
 
-The statements are in the packages beside this module. Each engine adds its connections, and ways to
-`wait`; SQLite's and MySQL's also faster ways to store new jobs and to start them.
+The statements are in the packages beside this module. Each engine adds its connections and a way to
+`wait`. Some also have a faster way to store a new job (`Session.store_one`) or to count a start
+(`_count_start`).
 """
 
 from abc import abstractmethod
@@ -270,7 +271,7 @@ class SQLEngine(Engine):
     # administration
 
     def counts(self) -> list[base.QueueCounts]:
-        """For more jobs than `Session.counted`, MySQL returns an estimate, and SQLite `counted`."""
+        """For more jobs than `Session.counted`, a server returns its estimate, SQLite `counted`."""
         return queue_counts.counts(self.session)
 
     def totals(self) -> base.Totals:

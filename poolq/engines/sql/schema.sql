@@ -1,9 +1,10 @@
 -- poolq's tables. Names are compared byte by byte. Times are microseconds since the epoch,
 -- UTC. Each statement can be repeated, as on MySQL each is committed by itself.
 
--- Jobs that wait or run. `place`: '' ready, 'b' ready again (on PostgreSQL), 'd' delayed until `due_at`, 'w:<worker>' claimed,
--- 'p:<microseconds>:<key>' parked in a rate limit's line, 'r:<microseconds>:<key>' released by that
--- limit until `due_at`, with the due time in `taken`. (worker, request, idx) identify a claim.
+-- Jobs that wait or run. `place`: '' ready, 'b' ready again (on PostgreSQL), 'd' delayed until
+-- `due_at`, 'w:<worker>' claimed, 'p:<microseconds>:<key>' parked in a rate limit's line,
+-- 'r:<microseconds>:<key>' released by that limit until `due_at`, with the due time in `taken`.
+-- (worker, request, idx) identify a claim.
 -- `admitted`: the claim includes a slot of the job's limit. `taken`: when the job was claimed.
 -- `lasts`: until when a slot is reserved for the job. `deploy`: the deploy whose code named the
 -- job's limits when it parked. `expires_at`: when the job expires, if it does. `unique_key`: the

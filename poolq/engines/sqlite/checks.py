@@ -58,7 +58,7 @@ def _file_system(file: Path) -> Check:
     if kind.startswith(REMOTE_FILE_SYSTEMS):
         return Check(
             "place", "bad", f"{file.parent} is on {kind}, whose locks are unreliable: use a file on"
-            " a local disk, or MySQL or Redis"
+            " a local disk, or a server: PostgreSQL, MySQL or Redis"
         )  # fmt: skip
     return Check("place", "ok", f"{file.parent} is on {kind or 'an unknown file system'}")
 

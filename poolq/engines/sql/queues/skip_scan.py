@@ -1,9 +1,9 @@
 """Finds the names of the queues that have jobs or lines, by skipping from name to name in an index.
 
-SQLite does so in a single recursive statement. MySQL and MariaDB use an index range only if its
-start is known when they plan the statement. On these servers, the first page reads a limited number
-of rows. After that, each hop to the next name is a statement of its own, which starts after the
-name that the previous hop has stored in a variable. Many hops are sent at once.
+SQLite and PostgreSQL do so in a single recursive statement. MySQL and MariaDB use an index range
+only if its start is known when they plan the statement. On these servers, the first page reads a
+limited number of rows. After that, each hop to the next name is a statement of its own, which
+starts after the name that the previous hop has stored in a variable. Many hops are sent at once.
 """
 
 from collections.abc import Sequence
