@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import pymysql
 from pymysql.constants import COMMAND
@@ -22,7 +22,6 @@ from poolq.engines.sql.server_sessions import (
 from poolq.engines.sql.session import BatchQuery, Query, QueryResult, Row
 from poolq.errors import EngineError
 
-T = TypeVar("T")
 #: Creates a named tuple in a quarter of the time that its constructor takes.
 _new = tuple.__new__
 

@@ -7,7 +7,6 @@ a transaction takes several round trips.
 import re
 import time
 from collections.abc import Callable, Sequence
-from typing import TypeVar
 
 from psycopg import pq
 
@@ -27,8 +26,6 @@ from poolq.engines.sql.server_sessions import (
 )
 from poolq.engines.sql.session import BatchQuery, Query, QueryResult, Row
 from poolq.jobs.message import Push
-
-T = TypeVar("T")
 
 BEGIN, COMMIT, ROLLBACK = Query("BEGIN"), Query("COMMIT"), Query("ROLLBACK")
 MARK_CLAIMED = """UPDATE {jobs} SET place = ?, request = ?, taken = {now},

@@ -29,9 +29,8 @@ RELEASED_PREFIX = "r:"
 CLAIMED_RANGE = CLAIMED_PREFIX, "w;"
 PARKED_RANGE = PARKED_PREFIX, "p;"
 RELEASED_RANGE = RELEASED_PREFIX, "r;"
-IS_CLAIMED, IS_PARKED, IS_RELEASED = (
-    f"place >= '{start}' AND place < '{end}'"
-    for start, end in (CLAIMED_RANGE, PARKED_RANGE, RELEASED_RANGE)
+IS_CLAIMED, IS_PARKED = (
+    f"place >= '{start}' AND place < '{end}'" for start, end in (CLAIMED_RANGE, PARKED_RANGE)
 )
 #: The `slot` of a gate's line is this plus the time when the line was last served. It lies in the
 #: far future, because it does not tell when the line is due.
