@@ -88,7 +88,7 @@ class PayloadError(PoolqError, ValueError):
 
 
 class TransactionError(PoolqError):
-    """`within` or `after_commit` cannot do what is asked; nothing is stored."""
+    """`within` or `after_commit` cannot do what is asked; nothing is stored, unless it says so."""
 
 
 class PoolStartError(PoolqError):

@@ -56,7 +56,7 @@ class after_commit(Block):  # noqa: N801  # as `within`
     `session`: a Session of SQLAlchemy, or a connection of Django or its alias. All jobs of a
     transaction are stored in one push, in their order, on any engine. A rollback drops them, also
     one to a savepoint. Without a transaction they are stored at once. Raises TransactionError. If
-    they cannot be stored, your commit has succeeded, and raises EngineUnavailable with their ids.
+    they cannot be stored, your commit has succeeded, and raises an EngineError that names them.
     """
 
     is_later = True
