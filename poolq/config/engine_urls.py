@@ -42,8 +42,8 @@ DRIVER_SCHEMES = ("mysql", "mariadb", "postgresql", "sqlite")
 #: Relatives of PostgreSQL that lack what poolq needs, by their schemes.
 RELATIVES = {"cockroachdb": "CockroachDB", "yugabytedb": "YugabyteDB"}
 
-#: _NAME: names of options in a part of a query that ends at & or #. _SECRET: names of secrets.
-_NAME = re.compile(r"(?:^|[?;])([^?;=]*)=")
+#: _NAME: names of options in a part of a query that ends at &. _SECRET: names of secrets.
+_NAME = re.compile(r"(?:^|[?;#])([^?;#=]*)=")
 _SECRET = re.compile("pass|pwd|secret|token|auth|scram", re.IGNORECASE)
 _SCHEME = re.compile(r"[A-Za-z0-9+.-]*")
 _SPACE = re.compile(r"\s")
@@ -184,7 +184,7 @@ def redact(url: str) -> str:
         elif colon:
             user = f"{name}:***"
     hosts = ",".join(_shown_host(host) for host in hosts.split(","))
-    shown = "".join(map(_shown_options, re.split("([&#])", tail)))
+    shown = "".join(map(_shown_options, re.split("(&)", tail)))
     return f"{scheme}://{user}{at}{hosts}{shown}"
 
 
