@@ -1,5 +1,6 @@
 """The engine on SQLite, for a single host, whose clock replaces the server's."""
 
+import os
 import time
 from pathlib import Path
 
@@ -79,7 +80,8 @@ class SQLiteEngine(SQLEngine):
     def _check_database(self, connection: UserConnection) -> None:
         """Compare the files. To read an id would begin a snapshot, and then a transaction cannot
         write any more once others have written."""
-        file, given = self.options.file, (connection.read("PRAGMA database_list") or [""])[-1]
+        *_, read = connection.read("PRAGMA database_list") or [""]
+        file, given = self.options.file, os.fsdecode(read or "")  # bytes with text_factory = bytes
         if not given or not file.exists() or not Path(given).samefile(file):
             raise TransactionError(
                 f"{connection.label} is on {given or 'no file'}, and poolq's engine on {file}: let"

@@ -133,10 +133,12 @@ def test_another_file(engine: SQLiteEngine, tmp_path: Path, file: Path) -> None:
         layer.close()
     with closing(sqlite3.connect(":memory:")) as nowhere:
         assert "is on no file" in dispatched_in(nowhere)
-    with closing(sqlite3.connect(tmp_path / "link.db")) as linked, poolq.within(linked):
-        poolq.dispatch("jobs:A")
-        linked.commit()
-    assert waiting(engine) == 1
+    for factory in (str, bytes):
+        with closing(sqlite3.connect(tmp_path / "link.db")) as linked, poolq.within(linked):
+            linked.text_factory = factory
+            poolq.dispatch("jobs:A")
+            linked.commit()
+    assert waiting(engine) == 2
 
 
 def test_a_file_without_tables_gets_them(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
