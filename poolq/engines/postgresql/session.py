@@ -85,7 +85,7 @@ class PostgreSQLSession(ServerSession[ServerError]):
         return since >= ANNOUNCED
 
     def hear(self, timeout: float) -> set[str]:
-        """Wait for a notification. Returns the queues of which it tells."""
+        """Wait for a notification for at most so many seconds. Returns the queues that it names."""
         return self.retry(lambda: self.wire.hear(timeout))
 
     def ping(self) -> None:

@@ -130,8 +130,9 @@ class Wire:
         return ServerError(failed.code, str(failed), is_over=True)
 
     def hear(self, timeout: float) -> set[str]:
-        """Wait for notifications, or for anything else that the server sends unasked. Returns what
-        they say. Some may have come with the results of statements."""
+        """Wait for notifications, or for anything else that the server sends unasked, for at most
+        `timeout` seconds. Returns what they say. Some may have come with the results of statements.
+        Raises ServerError."""
         try:
             told = self._told()
             if not told and self._poll.poll(timeout * 1000):

@@ -108,7 +108,8 @@ class Transaction(ABC):
     @abstractmethod
     def when(self, place: str, delay: int, at: int, expires: int) -> Row:
         """Return where a new job is, when it is due and when it expires, as values for statements.
-        A due time in the past becomes now. A job that is due now is in `place`."""
+        A due time in the past becomes now. A job that is due now is in `place`. `delay` and
+        `expires` are microseconds, and `at` is microseconds since the epoch; 0 stands for none."""
 
 
 class DuplicateKey(EngineError):

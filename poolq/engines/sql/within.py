@@ -33,10 +33,10 @@ _TIMED = f"(?, {_PLACE}, {_DUE}, ?, {{no_bytes}}, ?, {_DUE} + ?)"
 
 class UserSQL(NamedTuple):
     """How statements are written for connections of the application. `server`: see
-    `UserConnection`. `clock`: returns the time if `{user_now}` is an argument. `text`: encodes text
-    for columns of text. `telling`: an empty text that tells waiters of jobs in a queue, its
-    argument, after the commit. `grant`: returns the end of a text about an error that this
-    connection met for lack of a right.
+    `UserConnection`. `clock`: returns the time in microseconds if `{user_now}` is an argument.
+    `text`: encodes text for columns of text. `telling`: SQL for an empty text, which tells waiters
+    after the commit that the queue in its argument has jobs. `grant`: returns the GRANT that would
+    have prevented an error on this connection, as the end of a text, or "".
     """
 
     server: str
