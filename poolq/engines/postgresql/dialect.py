@@ -1,6 +1,7 @@
 """PostgreSQL's SQL for the tokens of templates."""
 
 from poolq.engines.postgresql.wake_tokens import WAKE_TOKENS
+from poolq.engines.sql.limits.parking import LOCK_DUE_LINES, LOCK_DUE_LINES_BY_PLACE
 from poolq.engines.sql.servers import READ_STORE
 from poolq.engines.sql.session import Dialect, TemplateToken
 from poolq.engines.sql.within import READ_ID
@@ -40,7 +41,8 @@ DIALECT = Dialect(
     random="gen_random_uuid()::text",
     user_now="(extract(epoch FROM statement_timestamp()) * 1000000)::bigint",
     more_tables=("answers", "added", "tokens"),
-    instead=WAKE_TOKENS | {READ_STORE: _READ_STORE, READ_ID: _READ_ID},
+    instead=WAKE_TOKENS
+    | {READ_STORE: _READ_STORE, READ_ID: _READ_ID, LOCK_DUE_LINES: LOCK_DUE_LINES_BY_PLACE},
 )
 
 

@@ -101,7 +101,8 @@ class StepContext(msgspec.Struct):
     position of the last one. `now`: the server's time. `deploy`: the deploy of the worker's code.
     `replayed`: whether the request was a repetition, so that no queue was examined. `looked`:
     whether the first states are those of a look (see `cursors.py`). `looks`: whether states must be
-    read again for one, because too few jobs were found."""
+    read again for one, because too few jobs were found. `has_lines`: whether the transaction may
+    have locked lines."""
 
     worker: str
     request: int
@@ -124,6 +125,7 @@ class StepContext(msgspec.Struct):
     replayed: bool = False
     looked: bool = False
     looks: bool = False
+    has_lines: bool = False
 
     def __post_init__(self) -> None:
         self.remaining = self.want

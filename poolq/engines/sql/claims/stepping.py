@@ -75,8 +75,9 @@ def step(tx: Transaction, ctx: StepContext) -> Step:
     floors = ctx.cursors.floors(_first_named(ctx))
     ctx.looked = ctx.cursors.keeps and (floors is None or floors[ctx.first_queue].are_near)
     ranges = ctx.first_ranges()
+    ctx.has_lines = returns = may_return_jobs(ctx.settlements)
     queries = _first_queries(ctx, ranges, floors)
-    early = [] if may_return_jobs(ctx.settlements) else queries
+    early = [] if returns else queries
     mine = held_queries(ctx.worker, [one.claim.id for one in ctx.settlements])
     last = [Query(LAST_ANSWER, (ctx.worker, ctx.request - 1))] if tx.appends else []
     with ctx.cursors.look(floors, early):
@@ -178,8 +179,15 @@ def _first_queries(ctx: StepContext, ranges: Ranges, floors: FloorsByQueue | Non
         states = Query(STATE_AND_NEXT, (ctx.turns.asked, ctx.first_queue))
     else:
         states = state_query(_first_named(ctx), floors)
-    lines = [due_lines(ctx.first_queue)] if ctx.first_queue in ctx.turns.lined else []
+    lines = _due_lines(ctx, ctx.first_queue) if ctx.first_queue in ctx.turns.lined else []
     return [states, *lines, *(one.query(ctx.want) for one in ranges)]
+
+
+def _due_lines(ctx: StepContext, queue: str) -> list[Query]:
+    """Return a query that locks lines. It waits for no other step if that may wait for this one."""
+    query = due_lines(queue, skips=bool(ctx.claimed) or ctx.has_lines)
+    ctx.has_lines = True
+    return [query]
 
 
 def _first_states(
@@ -231,8 +239,7 @@ def _lock_lines(
         return locked[one.queue]
     if one.slot is None or one.slot > one.now:
         return DueLines()
-    query = due_lines(one.queue, skips=bool(ctx.claimed))
-    return read_due_lines(tx.send([query])[0])  # see `due_lines`
+    return read_due_lines(tx.send(_due_lines(ctx, one.queue))[0])  # see `due_lines`
 
 
 def _claim_in_order(

@@ -69,6 +69,14 @@ LOCK_LINE = "SELECT slot FROM {lines} WHERE place = ? AND queue = ? {lock}"
 LOCK_DUE_LINES = f"""SELECT place, most, deploy, span, since, {{now}} FROM {{lines}} {{line:slot}}
     WHERE {{ordering:queue}} = ? AND slot <= {{now}} ORDER BY slot LIMIT {MAX_LOCKED} {{lock}}"""
 SKIP_DUE_LINES = LOCK_DUE_LINES.replace("{lock}", "{skip}")
+#: LOCK_DUE_LINES, but locked in the order of their places. Slots change, so two steps would lock
+#: lines in different orders, and PostgreSQL notices a deadlock only after a second.
+LOCK_DUE_LINES_BY_PLACE = f"""SELECT l.place, most, deploy, span, since, {{now}}
+    FROM (SELECT place, queue FROM (SELECT place, queue FROM {{lines}}
+        WHERE {{ordering:queue}} = ? AND slot <= {{now}} ORDER BY slot LIMIT {MAX_LOCKED}) first
+        ORDER BY place) due,
+    LATERAL (SELECT * FROM {{lines}} WHERE place = due.place AND queue = due.queue
+        AND slot <= {{now}} OFFSET 0 {{lock}}) l ORDER BY slot"""
 HAS_JOBS = "SELECT 1 FROM {jobs} WHERE place = ? AND queue = ? LIMIT 1"
 
 
@@ -150,7 +158,7 @@ class DueLines(NamedTuple):
 def due_lines(queue: str, *, skips: bool = False) -> Query:
     """Return a query that locks lines, for `read_due_lines`. Lines are locked before jobs. So the
     query is sent before the changes that a transaction has collected. `skips`: skip lines that
-    another step is serving, because this step has claimed jobs."""
+    another step is serving, because this step has claimed jobs or locked other lines."""
     return Query(SKIP_DUE_LINES if skips else LOCK_DUE_LINES, (queue,))
 
 
