@@ -34,8 +34,8 @@ SCHEMES = tuple(ENGINES)
 SQL_SCHEMES = ("mysql", "mariadb", "postgresql")
 #: ALIASES: how other libraries spell schemes. DRIVER_SCHEMES may have a "+driver" (mysql+pymysql).
 ALIASES = {
-    "mysql2": "mysql", "postgres": "postgresql", "sqlite3": "sqlite", "valkey": "redis",
-    "valkeys": "rediss",
+    "mysql2": "mysql", "postgis": "postgresql", "postgres": "postgresql", "sqlite3": "sqlite",
+    "valkey": "redis", "valkeys": "rediss",
 }  # fmt: skip
 DRIVER_SCHEMES = ("mysql", "mariadb", "postgresql", "sqlite")
 
