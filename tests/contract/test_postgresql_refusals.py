@@ -118,23 +118,29 @@ def test_a_standby(
         dispatching(both)()
 
 
-@pytest.mark.parametrize("how", ["server", "role", "database"])
+@pytest.mark.parametrize("how", ["server", "role", "member", "database"])
 def test_fewer_connections_than_a_pool_needs(
     own_postgresql: OwnPostgreSQL, opened: OpenEngine, how: str
 ) -> None:
+    """A "member" logs in as itself, and then acts as another role, which has no limit."""
     options = ["--max_connections=23", "--superuser_reserved_connections=3"]
     server = own_postgresql(durable=False, options=options if how == "server" else None)
     with server.connect() as root:
         opened(server.url, "poolq", migrate=True).close()
         root.execute("CREATE ROLE shop LOGIN")
         root.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO shop")
-        limits = {"role": "ALTER ROLE shop", "database": "ALTER DATABASE poolq"}
+        if how == "member":
+            root.execute("ALTER ROLE shop RENAME TO owner")
+            root.execute("CREATE ROLE shop LOGIN IN ROLE owner")
+            root.execute("ALTER ROLE shop SET role = owner")
+        role = "ALTER ROLE shop"
+        limits = {"role": role, "member": role, "database": "ALTER DATABASE poolq"}
         if how in limits:
-            limit = 20 if how == "role" else 21
+            limit = 21 if how == "database" else 20
             root.execute(f"{limits[how]} CONNECTION LIMIT {limit}".encode())
         engine = opened(server.url.replace("poolq@", "shop@"), "poolq")
         assert engine.prepare(10) == []
-        left = {"server": 19, "role": 20, "database": 20}[how]
+        left = 19 if how == "server" else 20
         said = f"{left} connections are left, and this pool needs {left + 1};"
         refused(lambda: engine.prepare(left - 2), EngineUnavailable, said)
         assert engine.prepare(left - 3) == []

@@ -13,14 +13,14 @@ from poolq.errors import ConfigError, EngineUnavailable
 
 SETTINGS = """SELECT name, setting FROM pg_settings WHERE name IN ('fsync', 'synchronous_commit',
     'server_version', 'autovacuum', 'autovacuum_naptime', 'synchronous_standby_names')"""
-#: How many connections this role may open now, and the one that asks. Of others' connections, it
-#: sees only whose they are.
+#: How many connections the role that has logged in may open now, and the one that asks. Of others'
+#: connections, it sees only whose they are.
 CONNECTIONS_LEFT = """SELECT 1 + LEAST(
     (SELECT SUM(CASE name WHEN 'max_connections' THEN setting::int ELSE -setting::int END)
         FROM pg_settings WHERE name IN ('max_connections', 'superuser_reserved_connections',
         'reserved_connections')) - COUNT(*),
-    (SELECT NULLIF(rolconnlimit, -1) FROM pg_roles WHERE rolname = current_user)
-        - COUNT(*) FILTER (WHERE usename = current_user),
+    (SELECT NULLIF(rolconnlimit, -1) FROM pg_roles WHERE rolname = session_user)
+        - COUNT(*) FILTER (WHERE usename = session_user),
     (SELECT NULLIF(datconnlimit, -1) FROM pg_database WHERE datname = current_database())
         - COUNT(*) FILTER (WHERE datname = current_database()))
     FROM pg_stat_activity WHERE datid IS NOT NULL AND usesysid IS NOT NULL"""
@@ -174,6 +174,6 @@ def _connections(session: PostgreSQLSession, left: int, shared: bool) -> Check:
     if shared:
         return Check("pooler", "warn", "it shares connections: producers work, pools do not")
     level = "ok" if left >= FEW_CONNECTIONS else "warn"
-    advice = "" if level == "ok" else "; raise max_connections, or run fewer processes"
+    advice = "; raise max_connections or the CONNECTION LIMIT of the role, or run fewer processes"
     return Check("connections", level, f"{left} are left; a pool needs one for each worker, and"
-                 f" {KEEPER_CONNECTIONS} more{advice}")  # fmt: skip
+                 f" {KEEPER_CONNECTIONS} more{advice * (level == 'warn')}")  # fmt: skip
