@@ -54,7 +54,8 @@ def describe_changes(before: Stamps, after: Stamps, project: Path) -> str:
 def _folders(project: Path) -> set[Path]:
     """The project's folders that hold loaded files."""
     files = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
-    paths = [Path(file) for file in files if file]
+    # Of a thousand files, few are the project's; to make a Path of each takes 6 ms.
+    paths = [Path(file) for file in files if file and project.name in file]
     ours = [path for path in paths if path.is_relative_to(project)]
     return {path.parent for path in ours if INSTALLED_FOLDERS.isdisjoint(path.parts)}
 
