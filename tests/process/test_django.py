@@ -41,6 +41,7 @@ def make_django(
         yield make
 
 
+pytestmark = pytest.mark.together  # each process that runs some loads both Djangos
 versions = pytest.mark.parametrize("version", BY_VERSION)
 newest = pytest.mark.parametrize("version", ["6"])
 

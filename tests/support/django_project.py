@@ -16,7 +16,7 @@ from typing import Any, TextIO
 from poolq.engines.base import Engine
 from tests.contract.helpers import open_engine
 from tests.support.forked import path_of
-from tests.support.fresh import TIMEOUT, Environments, finished
+from tests.support.fresh import TIMEOUT, Environments
 from tests.support.server import bound_to_us
 from tests.support.wait import patience, until
 
@@ -117,16 +117,7 @@ class DjangoProject:
 
     def drain(self, *flags: str, **env: str) -> str:
         """Run a pool until its queues are empty; its log."""
-        command = [
-            self.python,
-            "manage.py",
-            "poolq",
-            "run",
-            "--until-empty",
-            "--no-dashboard",
-            *flags,
-        ]
-        done = finished(*command, cwd=self.folder, env=self._environment(env))
+        done = self.manage("poolq", "run", "--until-empty", "--no-dashboard", *flags, **env)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr
 

@@ -52,6 +52,7 @@ def init() -> Iterator[Init]:
             "http://key@127.0.0.1:1/1",
             transport=kept,
             integrations=[PoolqIntegration(monitors=monitors)],
+            auto_enabling_integrations=False,  # they load and patch what the tests have of others
             traces_sample_rate=1.0,
             **options,
         )
