@@ -47,6 +47,11 @@ def test_the_printed_statements_make_the_tables_where_poolq_looks_for_them(
             raw.execute(engine.schema.sql().encode())
         push(engine, "a")
         assert not engine.schema.migrate()
+        raw.execute(f'DROP TABLE "{schema}"."{namespace}_jobs"'.encode())
+        with pytest.raises(SchemaError, match=r"exist: run what 'poolq db sql' prints$"):
+            push(engine, "a")
+        raw.execute(engine.schema.sql().encode())
+        push(engine, "a")
         assert raw.execute(TABLES, [namespace]).fetchall() == [(f'"{schema}"',)]
         raw.execute(f'DROP SCHEMA "{schema}" CASCADE'.encode())
 

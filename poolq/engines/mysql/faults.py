@@ -26,7 +26,7 @@ _ADVICE: tuple[tuple[type[EngineError], tuple[int, ...], str], ...] = (
     (EngineUnavailable, (3, 1021, 1114), "; free space on the server's disk"),
     (EngineUnavailable, RETRYABLE, "; retries did not help"),
     (RightMissing, (1142, 1143), "; grant it to this user"),
-    (SchemaError, NO_TABLE, ": run {migrate}"),
+    (SchemaError, NO_TABLE, ": run what {sql} prints"),
     (EngineError, (1665,), "; set binlog_format to ROW or MIXED"),
     (EngineError, (1153, 1301), "; raise max_allowed_packet, or send less"),
     (DuplicateKey, (1062,), "; a job with that id is stored already"),
@@ -55,7 +55,7 @@ def translate(error: pymysql.Error, options: MySQLOptions) -> EngineError:
     number = code(error)
     said = " ".join(str(error.args[1] if len(error.args) > 1 else error).split())
     what = f"{options.redacted_url}: {said or 'the connection is closed'}"
-    names = {"database": options.database, "migrate": own_command("db migrate")}
+    names = {"database": options.database, "sql": own_command("db sql")}
     for kind, numbers, advice in _ADVICE:
         if number in numbers:
             return kind(what + advice.format(**names))

@@ -22,7 +22,7 @@ _ADVICE: tuple[tuple[type[EngineError], tuple[str, ...], str], ...] = (
     (EngineUnavailable, ("53100",), "; free space on the server's disk"),
     (EngineUnavailable, ("53200",), "; give the server more memory"),
     (EngineUnavailable, RETRYABLE, "; retries did not help"),
-    (SchemaError, NO_TABLE, ": run {migrate}"),
+    (SchemaError, NO_TABLE, ": run what {sql} prints"),
     (DuplicateKey, ("23505",), "; a job with that id is stored already"),
     (EngineRefused, ("26000", "42P05"), "; the pooler shares sessions: omit ?pooler=session"),
     (EngineError, ("22021",), "; PostgreSQL stores no NUL in a name"),
@@ -65,7 +65,7 @@ def translate(error: ServerError, options: PostgreSQLOptions) -> EngineError:
         return RightMissing(f"{what}; {missing_grant(error, options)}")
     for kind, codes, advice in _ADVICE:
         if error.code in codes:
-            return kind(what + advice.format(migrate=own_command("db migrate")))
+            return kind(what + advice.format(sql=own_command("db sql")))
     if not is_lost(error):
         return EngineError(f"{what} ({error.code})")
     if error.was_sent and error.code != READ_ONLY:

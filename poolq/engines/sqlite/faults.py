@@ -60,7 +60,7 @@ def translate(error: sqlite3.Error, file: Path) -> EngineError:
                 " 'sqlite3 FILE .recover'"
             )
     if "no such table" in str(error) or "no such column" in str(error):
-        return SchemaError(f"{what}: run {own_command('db migrate')}")
+        return SchemaError(f"{what}: run what {own_command('db sql')} prints")
     if isinstance(error, sqlite3.IntegrityError):
         return DuplicateKey(f"{what}; a job with that id is stored already")
     return EngineError(what)
