@@ -128,7 +128,7 @@ class PostgreSQLSession(ServerSession[ServerError]):
 
 
 class PostgreSQLTransaction(ServerTransaction):
-    appends = True
+    appends = locks_tables = True
     marking = MARK_CLAIMED, 100
 
     def __init__(self, session: PostgreSQLSession) -> None:
@@ -153,9 +153,6 @@ class PostgreSQLTransaction(ServerTransaction):
 
     def unsynced(self) -> None:
         self.later(Query(UNSYNCED))
-
-    def shut(self, table: str) -> None:
-        self.later(Query(f"LOCK TABLE {{{table}}} IN EXCLUSIVE MODE"))
 
     def roll_back(self) -> None:
         self._session.send([ROLLBACK])

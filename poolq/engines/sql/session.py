@@ -49,9 +49,14 @@ Answers = Sequence[QueryResult]
 
 class Transaction(ABC):
     """An open transaction. `waiting`: the changes that `later` has collected. `appends`: whether it
-    adds rows instead of changing one row in each step, of which the database keeps old versions."""
+    adds rows instead of changing one row in each step, of which the database keeps old versions.
+    `locks_tables`: whether it needs `shut` and `enter`, as on PostgreSQL. `has_windows`: whether it
+    may have locked windows of limits. From then on, it waits for no lines and for no other windows,
+    but leaves those that another transaction has locked."""
 
     appends = False
+    locks_tables = False
+    has_windows = False
 
     def __init__(self) -> None:
         self.waiting: list[Query | BatchQuery] = []
@@ -84,6 +89,17 @@ class Transaction(ABC):
     def send(self, queries: Sequence[Query | BatchQuery]) -> list[QueryResult]:
         """Run `queries` in order, in few round trips, without sending the collected changes."""
 
+    def lock_free(self, sql: str, rows: Sequence[Sequence[object]]) -> list[bool | None]:
+        """Lock a row for each of these arguments, but wait for nobody. `sql`: a SELECT that ends
+        with `{skip}`. Returns False for a row that another transaction has locked, and None for one
+        that does not exist."""
+        plain = sql.replace("{skip}", "")
+        found = self.run(*(Query(one, args) for args in rows for one in (sql, plain)))
+        return [
+            bool(mine.rows) if there.rows else None
+            for mine, there in zip(found[::2], found[1::2], strict=True)
+        ]
+
     def tell(self, queues: Sequence[str]) -> None:  # noqa: B027  # others look for themselves
         """Tell those who wait, once the transaction has ended, that these queues have jobs."""
 
@@ -91,9 +107,18 @@ class Transaction(ABC):
         """Let the commit not wait for the disk: nobody is harmed if the server loses the changes,
         all of them together, in a crash."""
 
-    def shut(self, table: str) -> None:  # noqa: B027  # PostgreSQL alone needs it
+    def shut(self, table: str) -> None:
         """Until the transaction ends, let no other write to this table or lock rows of it, not even
         rows that do not exist. Elsewhere, locks of rows include those that do not exist."""
+        if self.locks_tables:
+            self.later(Query(f"LOCK TABLE {{{table}}} IN EXCLUSIVE MODE"))
+
+    def enter(self, *tables: str) -> None:
+        """Let nobody `shut` these tables until the transaction ends. If somebody has, he may wait
+        for this transaction, which is repeated."""
+        if self.locks_tables:
+            names = ", ".join(f"{{{one}}}" for one in tables)
+            self.later(Query(f"LOCK TABLE {names} IN ROW SHARE MODE NOWAIT"))
 
     @abstractmethod
     def claim_updates(

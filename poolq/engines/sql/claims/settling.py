@@ -12,6 +12,7 @@ from typing import Final
 from poolq.engines.base import Claim, Settlement, Settlements
 from poolq.engines.sanitize import to_text
 from poolq.engines.sql.job_counters import CounterIncrements
+from poolq.engines.sql.limits.holds import note_holds
 from poolq.engines.sql.limits.parking import put_in_lines
 from poolq.engines.sql.location import (
     DELAYED,
@@ -242,7 +243,7 @@ class SettlementBatch:
 
     def write(self, tx: Transaction) -> None:
         # This comes first, because it locks lines (see `parking.bring_back`).
-        put_in_lines(tx, self.parked, self.held_back, self.deploy)
+        held = put_in_lines(tx, self.parked, self.held_back, self.deploy)
         jobs = {SAVE_STATE: self.states, BURY_JOB: self.buried, RELEASE_JOB: self.released}
         for sql, rows in jobs.items():
             if rows:
@@ -250,5 +251,7 @@ class SettlementBatch:
         tx.later(*(Query(DELETE_JOBS, (ids,)) for ids in in_chunks(self.deleted)))
         tx.later(*(Query(GIVE_BACK_JOBS, (ids,)) for ids in in_chunks(self.given_back)))
         wake(tx, self.woken_queues)
+        if held:
+            note_holds(tx, held)
         self.keys.write(tx)
         tx.at_end(*self.increments.queries(tx.appends))

@@ -16,14 +16,21 @@ from typing import NamedTuple
 from poolq.engines import sanitize
 from poolq.engines.base import CLAIM_BYTES
 from poolq.engines.sanitize import number, to_text
-from poolq.engines.sql.limits import concurrent_slots, holds
-from poolq.engines.sql.limits.holds import HELD_UNTIL, is_hold_line
-from poolq.engines.sql.limits.limit_windows import is_sliding, window_name
+from poolq.engines.sql.limits import concurrent_slots
+from poolq.engines.sql.limits.holds import HELD_UNTIL, PARK_HOLDER, is_hold_line
+from poolq.engines.sql.limits.limit_windows import SKIP_WINDOW, is_sliding, window_name
 from poolq.engines.sql.limits.locked_limits import LockedLimits, lock_limits
-from poolq.engines.sql.limits.parking import DELETE_LINE, MOVE_JOB, SET_SLOT, Line, open_line
+from poolq.engines.sql.limits.parking import (
+    DELETE_LINE,
+    MOVE_JOB,
+    SET_SLOT,
+    Line,
+    open_hold_line,
+    open_line,
+)
 from poolq.engines.sql.location import is_gate_line, limit_at, line_of
 from poolq.engines.sql.session import Query, Row, Transaction
-from poolq.jobs.limits import Admission, Asked, Gate, gates_of, windows_of
+from poolq.jobs.limits import Admission, Asked, Gate, HeldKey, gates_of, windows_of
 
 #: How many due lines of parked jobs a step checks for a free slot. In a line, the step checks this
 #: many of the first jobs for one that no other limit holds back.
@@ -42,6 +49,7 @@ LOCK_HEADS = f"""SELECT id, {SMALL_BODY}, attempt, crashes, failing, history, {R
     WHERE place = ? AND queue = ? ORDER BY due_at, {{ordering:id}} LIMIT ? {{lock}}"""
 RARE_COLUMN, DUE_COLUMN, DEPLOY_COLUMN = 6, 7, 8
 LINE_LIMIT = "SELECT most FROM {lines} WHERE place = ? AND queue = ?"
+SKIP_LINE = LINE_LIMIT + " {skip}"
 RESERVE_SLOTS = "UPDATE {jobs} SET lasts = ? WHERE id {in_list}"
 
 
@@ -175,6 +183,8 @@ def _grant_heads(
         for row, rules in found
     ]
     asked = {rule for _, rules in jobs for rule in rules}
+    if tx.has_windows and False in tx.lock_free(SKIP_WINDOW, sorted(map(window_name, asked))):
+        return None
     limits = lock_limits(tx, windows_of(asked), sorted(gates_of(asked)))
     assert limits is not None  # no claim asks
     sliding = any(is_sliding(name) for name in limits.starts)
@@ -227,12 +237,20 @@ def _waits_here(tx: Transaction, line: tuple[str, str], rule: Asked, admission: 
 
 def _move(tx: Transaction, queue: str, job: Row, rule: Asked, *, held: bool) -> None:
     """Move a head to the line of the rule that has refused it; if a gate's key is `held`, to the
-    hold's own line."""
-    if held and isinstance(rule, Gate):
-        holds.move_to_line(tx, queue, rule.key, to_text(job[0]))
+    hold's own line. If another step has locked that line, a later step moves the head."""
+    to_hold = held and isinstance(rule, Gate)
+    place = line_of(HeldKey(rule.key) if to_hold else rule)
+    (is_mine,) = tx.lock_free(SKIP_LINE, [(place, queue)])
+    if is_mine is False:
         return
-    open_line(tx, line_of(rule), queue, rule, number(job[DEPLOY_COLUMN]))
-    tx.later(Query(MOVE_JOB, (line_of(rule), job[0])))
+    # Holds are locked before lines, so a hold is not locked here. `lift` would not find a line that
+    # is made meanwhile, so the line heeds the hold once it is tried.
+    if to_hold:
+        opened, move = open_hold_line(queue, rule.key, heeds=False), PARK_HOLDER
+    else:
+        opened = open_line(queue, rule, number(job[DEPLOY_COLUMN]), heeds=bool(is_mine))
+        move = MOVE_JOB
+    tx.later(opened._replace(sql=opened.sql.replace("{share}", "")), Query(move, (place, job[0])))
 
 
 def _grant_after_hold(tx: Transaction, queue: str, place: str) -> Grant | None:

@@ -8,15 +8,14 @@ hold's row is locked. Otherwise, a hold that somebody else has just set would se
 future. Steps and admissions read holds without locking them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from poolq.common.durations import MAX_MICROSECONDS
-from poolq.engines.base import Claim
 from poolq.engines.sanitize import number, to_text
-from poolq.engines.spans import HOLD_SPAN
-from poolq.engines.sql.location import IS_PARKED, NO_DEPLOY, PARKED_PREFIX, is_gate_line, line_of
+from poolq.engines.spans import GATE_SPAN, HOLD_SPAN
+from poolq.engines.sql.location import IS_PARKED, NO_DEPLOY, PARKED_PREFIX, is_gate_line
 from poolq.engines.sql.session import BatchQuery, Query, Session, Transaction
-from poolq.jobs.limits import Admission, Asked, HeldKey
+from poolq.jobs.limits import Admission, Asked
 from poolq.jobs.outcomes import HoldKey
 
 #: KEPT_MICROS: for how long an ended hold is kept. MAX_DELETED: how many one transaction deletes.
@@ -36,13 +35,16 @@ SET_HOLD = f"""UPDATE {{holds}} SET
 #: Also finds a hold that is over by now. A start is recorded with the time that an earlier
 #: statement has read, and `refusal` compares the end of the hold with that time.
 HOLD_OF = f"SELECT ends FROM {{holds}} WHERE name = ? AND {_IS_POSSIBLE}"
-#: Writes when a key's hold ends into the key's windows. Sent last: lines are locked before windows.
-NOTE_HOLD = """UPDATE {windows} SET held = COALESCE((SELECT ends FROM {holds} WHERE name = ?), 0)
-    WHERE name = ?"""
+#: Writes when a key's hold ends into the key's windows. Gates read holds themselves.
+NOTE_HOLD = f"""UPDATE {{windows}}
+    SET held = COALESCE((SELECT ends FROM {{holds}} WHERE name = ?), 0)
+    WHERE name = ? AND span <> {GATE_SPAN}"""
 HELD_UNTIL = f"SELECT ends FROM {{holds}} WHERE name = ? AND {IS_HELD}"
 HOLD_LEFT = f"SELECT ends - {{now}} FROM {{holds}} WHERE name = ? AND {IS_HELD}"
 #: When the hold of a key ends, as part of a statement that changes a line. Locks the hold.
-LOCKED_HOLD_END = f"COALESCE((SELECT ends FROM {{holds}} WHERE name = ? AND {IS_HELD} {{lock}}), 0)"
+LOCKED_HOLD_END = (
+    f"COALESCE((SELECT ends FROM {{holds}} WHERE name = ? AND {IS_HELD} {{share}}), 0)"
+)
 OPEN_HOLD_LINE = f"""INSERT INTO {{lines}} (place, queue, slot, name, span, most, deploy, since)
     SELECT one.place, ?, {LOCKED_HOLD_END}, ?, {HOLD_SPAN}, 1, {NO_DEPLOY}, {{now}}
     FROM (SELECT ? AS place) one WHERE 1 = 1
@@ -66,30 +68,22 @@ def set_holds(tx: Transaction, lengths: Mapping[str, int]) -> None:
     if rows:
         tx.shut("holds")
         tx.later(BatchQuery(LOCK_ROW, [(key,) for *_, key in rows]), BatchQuery(SET_HOLD, rows))
-        tx.at_end(*(Query(NOTE_HOLD, (key, key)) for *_, key in rows))
 
 
-def hold_keys(tx: Transaction, holders: Sequence[tuple[Claim, HoldKey]]) -> None:
-    """Hold keys. Move claimed jobs that have no limit with their key to the holds' lines; the
-    caller parks the other jobs."""
+def note_holds(tx: Transaction, keys: Iterable[str]) -> None:
+    """Write the holds that this transaction has changed into the windows of their keys. All lines
+    that the transaction must lock are locked by now."""
+    tx.later(BatchQuery(NOTE_HOLD, [(key, key) for key in sorted(keys)]))
+    tx.has_windows = True
+
+
+def hold_keys(tx: Transaction, holders: Sequence[HoldKey]) -> dict[str, int]:
+    """Hold keys. Returns for how long at least, by key."""
     lengths: dict[str, int] = {}
-    for _, one in holders:
+    for one in holders:
         lengths[one.key] = max(one.length, lengths.get(one.key, 0))
     set_holds(tx, lengths)
-    others = [(claim, one) for claim, one in holders if one.park is None]
-    if not others:
-        return
-    lines = sorted({(claim.queue, one.key) for claim, one in others})
-    rows = [(queue, key, key, line_of(HeldKey(key))) for queue, key in lines]
-    tx.later(BatchQuery(OPEN_HOLD_LINE, rows))
-    parked = [(line_of(HeldKey(one.key)), claim.id) for claim, one in others]
-    tx.later(BatchQuery(PARK_HOLDER, parked))
-
-
-def move_to_line(tx: Transaction, queue: str, key: str, id_: str) -> None:
-    """Move a parked job to the hold's own line."""
-    place = line_of(HeldKey(key))
-    tx.later(Query(OPEN_HOLD_LINE, (queue, key, key, place)), Query(PARK_HOLDER, (place, id_)))
+    return lengths
 
 
 def refusal(rules: Sequence[Asked], holds: Mapping[str, int], now: int) -> Admission | None:
@@ -105,27 +99,21 @@ def refusal(rules: Sequence[Asked], holds: Mapping[str, int], now: int) -> Admis
 def hold(tx: Transaction, key: str, length: int) -> int:
     """Hold a key. Returns for how many microseconds it is held."""
     set_holds(tx, {key: length})
+    note_holds(tx, [key])
     row = tx.one(HOLD_LEFT, key)  # some microseconds after the hold began
     return max(length, number(row[0])) if row else 0
 
 
-def untold(tx: Transaction) -> set[object]:
-    """Return the keys whose holds this transaction has changed. The rows of windows do not show
-    these changes before the transaction ends."""
-    return {
-        query.args[0] for query in tx.ending if isinstance(query, Query) and query.sql == NOTE_HOLD
-    }
-
-
 def lift(tx: Transaction, key: str) -> bool:
     """End the hold of a key, and try its lines at once. Returns whether the key was held."""
+    tx.shut("holds")  # before lines are locked, as by all others
     if not tx.run(Query(LIFT, (key,)))[0].changed:
         return False
-    tx.at_end(Query(NOTE_HOLD, (key, key)))
     found = tx.run(Query(LINES_OF_KEY, (key,)))[0].rows
     places = sorted(place for (one,) in found if not is_gate_line(place := to_text(one)))
     if places:
         tx.later(Query(TRY_LINES, (places,)))
+    note_holds(tx, [key])
     return True
 
 

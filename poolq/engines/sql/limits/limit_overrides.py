@@ -40,7 +40,7 @@ def set_override(session: Session, key: str, window: int, limit: int) -> None:
 def reset(session: Session, key: str, window: int, starts: bool) -> bool:
     """Delete an override and, if `starts`, forget the starts that count now. Returns whether there
     was an override."""
-    spans = (window, -window) if starts else ()
+    spans = (-window, window) if starts else ()
     forget = [Query(FORGET_STARTS, (key, span)) for span in spans]
     return _change(session, key, window, *forget, Query(DELETE_OVERRIDE, (key, window))) > 0
 

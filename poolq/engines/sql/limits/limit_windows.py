@@ -30,10 +30,11 @@ MAX_DELETED = 2000
 
 LOCK_WINDOW = """SELECT start, used, log, held, set_most FROM {windows}
     WHERE name = ? AND span = ? {lock}"""
+SKIP_WINDOW = LOCK_WINDOW.replace("{lock}", "{skip}")
 #: Locks what it looks for, so that it waits for a hold that is being stored (see `shut`).
 MAKE_WINDOW = """INSERT INTO {windows} (name, span, most, start, used, ends, held, set_most)
-    VALUES (?, ?, ?, 0, 0, 0, COALESCE((SELECT ends FROM {holds} WHERE name = ? {lock}), 0),
-        (SELECT most FROM {overrides} WHERE name = ? AND span = ? {lock}))
+    VALUES (?, ?, ?, 0, 0, 0, COALESCE((SELECT ends FROM {holds} WHERE name = ? {share}), 0),
+        (SELECT most FROM {overrides} WHERE name = ? AND span = ? {share}))
     {on:name, span} most = {new:most}"""
 #: Leaves `ends` as it is, because SQLite would write its index entry again, on another page.
 COUNT_STARTS = """UPDATE {windows} SET most = ?, used = ?, starts = starts + ?

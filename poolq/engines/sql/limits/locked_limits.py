@@ -19,7 +19,7 @@ from poolq.engines.sql.limits.concurrent_slots import (
     READ_GATE,
     LockedGate,
 )
-from poolq.engines.sql.limits.holds import HOLD_OF, refusal, untold
+from poolq.engines.sql.limits.holds import HOLD_OF, refusal
 
 from poolq.engines.sql.limits.limit_windows import (  # isort: skip
     LOCK_WINDOW, MAKE_WINDOW, WindowName,
@@ -133,6 +133,7 @@ def lock_limits(
     ask."""
     most = {window_name(rule): rule.limit for rule in windows}
     names = sorted(most)
+    tx.has_windows = True
     queries = [Query(LOCK_WINDOW, name) for name in names]
     for key, limit in gates:
         tx.later(Query(MAKE_GATE, (key, GATE_SPAN, limit, worker)))
@@ -141,6 +142,7 @@ def lock_limits(
     queries[-1] = Query(_beside(clock.sql, sql), (*clock.args, *args))
     found = [one.rows for one in tx.run(*queries)]
     if not all(found):
+        tx.enter("holds", "overrides")
         tx.later(BatchQuery(MAKE_WINDOW, [make_args(name, most[name]) for name in names]))
         found = [one.rows for one in tx.run(*queries)]
     is_held, now, *last = found[-1][0]
@@ -149,7 +151,7 @@ def lock_limits(
     closed = last[: len(gates)] if worker else []
     found[-1] = [tuple(last[len(closed) :])]
     locked = LockedLimits(most, now)
-    unsure = {str(key) for key in untold(tx)} if tx.ending else set()
+    unsure = set[str]()
     for name, (row,) in zip(names, found, strict=False):
         held, set_most = row[-2:]
         locked.starts[name] = read_log(name, row)

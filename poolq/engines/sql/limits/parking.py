@@ -10,7 +10,7 @@ is in a line without a row.
 `queue_discovery.VOID_SLOT` resets `slot` and `since`."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -19,11 +19,11 @@ from poolq.engines.base import Claim
 from poolq.engines.sanitize import number, to_text
 from poolq.engines.spans import span_of
 from poolq.engines.sql.limits import concurrent_slots, holds
-from poolq.engines.sql.limits.holds import LOCKED_HOLD_END
+from poolq.engines.sql.limits.holds import LOCKED_HOLD_END, OPEN_HOLD_LINE, PARK_HOLDER
 from poolq.engines.sql.limits.limit_windows import window_name
 from poolq.engines.sql.location import NO_DEPLOY, RELEASED_PREFIX, line_of, released_by
 from poolq.engines.sql.session import BatchQuery, Query, QueryResult, Transaction, in_chunks
-from poolq.jobs.limits import Asked, Gate, Rule
+from poolq.jobs.limits import Asked, Gate, HeldKey, Rule
 from poolq.jobs.outcomes import HoldKey, Park, ReleaseUntil
 
 #: How many due lines of a queue a step locks.
@@ -85,48 +85,60 @@ def put_in_lines(
     waiting: Sequence[tuple[Claim, Park | HoldKey]],
     released: Sequence[tuple[Claim, ReleaseUntil]],
     deploy: int,
-) -> None:
-    """Move claimed jobs to their lines. Locks holds first, then the lines of released jobs, as
-    steps do. `deploy`: the deploy whose code has named the jobs' limits."""
+) -> Collection[str]:
+    """Move claimed jobs to their lines. Locks holds first, then all the lines, sorted as steps do.
+    Returns keys for `note_holds`. `deploy`: the deploy whose code has named the jobs' limits."""
     holders = [(claim, one) for claim, one in waiting if isinstance(one, HoldKey)]
     parked = [(claim, one) for claim, one in waiting if isinstance(one, Park)]
-    if holders:
-        holds.hold_keys(tx, holders)
-        parked += [(claim, one.park) for claim, one in holders if one.park is not None]
+    parked += [(claim, one.park) for claim, one in holders if one.park is not None]
+    held = holds.hold_keys(tx, [one for _, one in holders])
+    # By place and queue. Two jobs may name one limit, and the last one counts.
+    opened: dict[tuple[str, str], Query] = {}
+    in_holds = []
+    for claim, hold in holders:
+        if hold.park is None:
+            place = line_of(HeldKey(hold.key))
+            opened[place, claim.queue] = open_hold_line(claim.queue, hold.key)
+            in_holds.append((place, claim.id))
     soonest: dict[tuple[str, str], tuple[Rule, int]] = {}
     for claim, one in released:
         line = released_by(one.rule), claim.queue
         _, until = soonest.get(line, (one.rule, one.until))
         soonest[line] = one.rule, min(until, one.until)
-    if soonest:
-        released_lines = [
-            (*line, until, *window_name(rule), rule.limit)
-            for line, (rule, until) in sorted(soonest.items())
-        ]
-        tx.later(BatchQuery(OPEN_RELEASED_LINE, released_lines))
-    opened = {}
+    for line, (by, until) in soonest.items():
+        args = *line, until, *window_name(by), by.limit
+        opened[line] = Query(OPEN_RELEASED_LINE, args)
     alike: dict[Park, list[str]] = defaultdict(list)
     for claim, park in parked:
         rule = park.rules[park.refused]
-        opened[line_of(rule), claim.queue] = rule
+        opened[line_of(rule), claim.queue] = open_line(claim.queue, rule, deploy)
         alike[park].append(claim.id)
-    for line, rule in sorted(opened.items()):
-        open_line(tx, *line, rule, deploy)
+    tx.later(*(opened[line] for line in sorted(opened)))
+    if in_holds:
+        tx.later(BatchQuery(PARK_HOLDER, in_holds))
     for park, ids in alike.items():
         place, rules = line_of(park.rules[park.refused]), encode_rules(park.rules)
         tx.later(*(Query(PARK_JOBS, (place, rules, deploy, some)) for some in in_chunks(ids)))
     if released:
         dues = [(released_by(one.rule), one.until, *one.state, claim.id) for claim, one in released]
         tx.later(BatchQuery(RELEASE_UNTIL, dues))
+    return held
 
 
-def open_line(tx: Transaction, place: str, queue: str, rule: Asked, deploy: int) -> None:
-    line = window_name(rule)
+def open_line(queue: str, rule: Asked, deploy: int, heeds: bool = True) -> Query:
+    """Return a statement that makes or locks the line of a limit. `heeds`: whether it waits for a
+    hold at once, or else as soon as it is tried."""
+    line, place = window_name(rule), line_of(rule)
     if isinstance(rule, Gate):
-        tx.later(Query(concurrent_slots.OPEN_LINE, (place, queue, *line, rule.limit, deploy)))
-        return
-    window = rule.limit, rule.window, *line
-    tx.later(Query(OPEN_LINE, (queue, *window, rule.key, *line, rule.limit, deploy, place)))
+        return Query(concurrent_slots.OPEN_LINE, (place, queue, *line, rule.limit, deploy))
+    key = rule.key if heeds else None
+    args = queue, rule.limit, rule.window, *line, key, *line, rule.limit, deploy, place
+    return Query(OPEN_LINE, args)
+
+
+def open_hold_line(queue: str, key: str, heeds: bool = True) -> Query:
+    """Return a statement that makes or locks the line of a hold."""
+    return Query(OPEN_HOLD_LINE, (queue, key if heeds else None, key, line_of(HeldKey(key))))
 
 
 def encode_rules(rules: Sequence[Asked]) -> bytes:
