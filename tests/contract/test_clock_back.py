@@ -63,6 +63,22 @@ def test_a_released_job_is_back_at_once_although_the_clock_goes_back_twice(
     assert named(worker.claim()) == ["a"]
 
 
+def test_a_later_release_does_not_hide_that_the_clock_went_back(
+    engine: Engine, worker: Worker, clock: Clock
+) -> None:
+    push(engine, *"ab")
+    a, b = worker.claim(2)
+    rule = full(engine, window=MINUTE)
+    worker.end(a, ReleaseUntil(clock.now + MINUTE, State(1), rule))
+    clock.back(HOUR)
+    engine.beat("n1", b"")  # on Redis, this notices it
+    engine.sweep(HOUR)  # and this on SQL
+    worker.end(b, ReleaseUntil(clock.now + MINUTE, State(1), rule))
+    assert named(worker.claim(9)) == ["a"]
+    clock.forward(MINUTE)
+    assert named(worker.claim(9)) == ["b"]
+
+
 def test_a_busy_worker_finds_a_line_again_too(engine: Engine, worker: Worker, clock: Clock) -> None:
     """It always has jobs, and never needs to look for others."""
     parked = park(worker, "a", rules=[full(engine)])

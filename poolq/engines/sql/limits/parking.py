@@ -49,7 +49,8 @@ PARK_JOBS = "UPDATE {jobs} SET place = ?, lasts = 0, rules = ?, deploy = ? WHERE
 OPEN_RELEASED_LINE = f"""INSERT INTO {{lines}} (place, queue, slot, name, span, most, deploy, since)
     VALUES (?, ?, ?, ?, ?, ?, {NO_DEPLOY}, {{now}})
     {{on:place, queue}} slot = {{least}}({{lines}}.slot, {{new:slot}}), most = {{new:most}},
-    since = {{greatest}}({{lines}}.since, {{new:since}})"""
+    since = CASE WHEN {{lines}}.since = 0 THEN 0
+        ELSE {{greatest}}({{lines}}.since, {{new:since}}) END"""
 #: `due_at` becomes the end of the wait, which orders the line; `taken` keeps the due time.
 RELEASE_UNTIL = """UPDATE {jobs} SET place = ?, taken = due_at, due_at = ?, lasts = 0,
     attempt = ?, crashes = ?, failing = ?, history = ? WHERE id = ?"""
