@@ -409,7 +409,9 @@ class Model:
                 if counter:
                     self.totals[job.queue][counter] += 1
             case ReleaseUntil(until, state, rule):
-                wait = Wait(until, until, rule)
+                # If it is longer than the window, it was decided before the clock went back.
+                is_long = self.epoch and until > self.now + rule.window
+                wait = Wait(self.now if is_long else until, until, rule)
                 is_over = until <= self.now or wait.is_void(self.now)
                 self._take_back(job, state=state, wait=None if is_over else wait, slot=None)
                 self.totals[job.queue]["limited"] += 1
