@@ -24,7 +24,6 @@ from tests.contract.helpers import (
     stored,
 )
 from tests.support.clock import Clock
-from tests.support.wait import until
 
 MINUTE = 60 * SECOND
 
@@ -110,8 +109,9 @@ def test_a_waiter_hears_of_what_is_pushed_or_free_to_start_after_the_jump(
     clock.forward(moved)
     if not parked:
         push(engine, "b")
-    # On a busy machine, PostgreSQL may no longer know of the waiter, which then looks twice.
-    until(lambda: engine.wait(["q"], 1), what="news")
+    # Once, on a busy machine, a waiter of PostgreSQL heard nothing in the first second. The reason is
+    # unknown: 600 runs with pauses at random between these lines all heard it.
+    assert engine.wait(["q"], 1) or engine.wait(["q"], 1)
     (claim,) = worker.claim()
     assert (claim.body, claim.admitted) == (b"b", parked)
 

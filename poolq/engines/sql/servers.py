@@ -21,10 +21,7 @@ from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sql.queues.wakeups import take_wakeup
 from poolq.engines.sql.schema import SQLSchema
 from poolq.engines.sql.server_sessions import ServerSession
-
-from poolq.engines.sql.session import (  # isort: skip
-    Dialect, Query, RenderedSQL,
-)  # fmt: skip
+from poolq.engines.sql.session import Dialect, Query, RenderedSQL
 from poolq.engines.sql.within import check_id
 from poolq.engines.transactions.connection import UserConnection
 from poolq.errors import EngineRefused, EngineUnavailable, RightMissing, SchemaError
