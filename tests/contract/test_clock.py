@@ -109,8 +109,8 @@ def test_a_waiter_hears_of_what_is_pushed_or_free_to_start_after_the_jump(
     clock.forward(moved)
     if not parked:
         push(engine, "b")
-    # Once, on a busy machine, a waiter of PostgreSQL heard nothing in the first second. The reason is
-    # unknown: 600 runs with pauses at random between these lines all heard it.
+    # Once, on a busy machine, a waiter of PostgreSQL heard nothing in the first second. Why is not
+    # known: in 600 runs with pauses at random between these lines, it always did.
     assert engine.wait(["q"], 1) or engine.wait(["q"], 1)
     (claim,) = worker.claim()
     assert (claim.body, claim.admitted) == (b"b", parked)
