@@ -21,7 +21,7 @@ from tests.chaos.repeats import OUTAGES, STOPS, back
 from tests.chaos.schedule import FAILOVER, RESTORE
 
 #: What comes between a job's admission and its start makes it start late.
-LATE = (*OUTAGES, *STOPS, *RESTORE, "delay")
+LATE = (*OUTAGES, *STOPS, "delay")
 #: Seconds from an admission to the start that it is for, on a busy machine.
 LAG = 1.0
 #: Seconds that a copy of the store, or its return, may be off from when it was noted.

@@ -39,9 +39,10 @@ BREATH = 1.0
 SUCCESSION = 3.0
 
 WORKERS = ("kill-worker", "kill-worker-at-end", "kill-workers", "kill-and-give-back")
+#: A store that is put back is locked meanwhile.
 OUTAGES = ("broker-restart", "broker-kill", "broker-freeze", "broker-freeze-long", "kill-backend",
     "cut", "cut-long", "cut-connections", "black-hole", "black-hole-long", "drop-replies",
-    "drop-reply", "disk-full", "failover")  # fmt: skip
+    "drop-reply", "disk-full", "failover", "restore")  # fmt: skip
 STOPS = ("stop-pool", "stop-pool-long", "stop-worker")
 #: Of one node alone: while the engine is away, nobody counts the beats of others either.
 SILENCES = ("stop-pool", "stop-pool-long", "stop-keeper", "kill-keeper", "cut", "cut-long",

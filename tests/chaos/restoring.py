@@ -117,7 +117,8 @@ def of_rows(rows: Rows) -> Facts:
     facts: Facts = {}
     for table in ("jobs", "failed"):
         for one in _named(rows, table):
-            worker = str(one.get("place", "failed")).removeprefix("w:")
+            place = _text(one.get("place", "failed"))
+            worker = place.removeprefix("w:").removesuffix("!")
             facts[_text(one["id"])] = (repr([*one.values(), workers.get(worker)]).encode(),)
     return facts
 

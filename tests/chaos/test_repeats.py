@@ -50,6 +50,7 @@ def causes(lines: list[Line], *faults: Done, **more: object) -> list[str | None]
         ),
         (AWAY, [Done("broker-kill", 10, 11), Done("kill-pool", 10.9, 10.9, 0, ALL)]),
         (AWAY, [Done("cut", 9, 10.5, 0), Done("kill-master-and-keeper", 11, 11, 0, HEADS)]),
+        (AWAY, [Done("restore", 9.5, 10.8), Done("kill-pool", 10.9, 10.9, 0, ALL)]),
         (AWAY, [Done("stop-pool", 10, 11.4, 0), Done("kill-pool", 11.2, 11.2, 0, ALL)]),
         (
             AWAY,
