@@ -14,6 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from itertools import count
+from threading import Lock
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,6 +24,7 @@ import pymysql
 import poolq
 
 _serial = count()
+_settings = Lock()  # of Django's settings, which are of the process
 LOCK_TIMEOUT = 60.0  # seconds that SQLite waits for others, on a busy machine
 
 
@@ -150,7 +152,8 @@ class Django(Layer):
 
         self.given.close()
         del connections[self.alias]
-        del connections.settings[self.alias]
+        with _settings:
+            del connections.settings[self.alias]
 
 
 LAYERS: dict[str, type[Layer]] = {
@@ -196,10 +199,6 @@ def django_alias(url: str) -> str:
     from django.conf import settings
     from django.db import connections
 
-    if not settings.configured:
-        settings.configure(DATABASES={}, USE_TZ=True)
-        django.setup()
-    pymysql.install_as_MySQLdb()
     alias = f"shop{next(_serial)}"
     where = urlsplit(url)
     made: dict[str, Any] = {"ENGINE": f"django.db.backends.{where.scheme}", "NAME": where.path[1:]}
@@ -208,8 +207,13 @@ def django_alias(url: str) -> str:
     else:
         made |= {"USER": where.username, "HOST": where.hostname, "PORT": where.port}
         made["OPTIONS"] = {"ssl_disabled": True} if where.scheme == "mysql" else {}
-    connections.settings[alias] = {"ENGINE": "django.db.backends.dummy", **made}
-    connections.settings = connections.configure_settings(connections.settings)
+    with _settings:
+        if not settings.configured:
+            settings.configure(DATABASES={}, USE_TZ=True)
+            django.setup()
+        pymysql.install_as_MySQLdb()
+        connections.settings[alias] = {"ENGINE": "django.db.backends.dummy", **made}
+        connections.settings = connections.configure_settings(connections.settings)
     return alias
 
 
