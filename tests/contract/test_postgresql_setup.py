@@ -148,6 +148,8 @@ def test_what_configuration_must_mend_exits_with_78(
         (of_shop.replace(":{}", ""), "check the user and the password"),
         (f"{server.url}x", 'CREATE DATABASE "poolqx"'),
         (f"{server.url}?sslmode=banana", 'invalid sslmode value: "banana"'),
+        (f"{server.url}?options=-c%20jitt%3Doff", 'configuration parameter "jitt"; check the URL'),
+        (f"{server.url}?options=-c%20jit%3Dx", "requires a Boolean value; check the URL"),
         (f"{server.url}?sslmode=require", "not support SSL, but SSL was required; check the URL"),
         (of_shop.format("right"), 'GRANT SELECT ON "poolq_schema" TO "shop";'),
     ):

@@ -39,7 +39,7 @@ _REFUSALS: tuple[tuple[type[EngineUnavailable], str, str], ...] = (
      '; create it: CREATE DATABASE "{database}"'),
     (EngineRefused, "no such database", "; add it to the databases of the pooler"),
     (EngineRefused,
-     r"(certificate|key) file|invalid \S+ value|startup param|not support SSL, but",
+     r'(certificate|key) file|invalid \S+ value|parameter( "|:| in )|not support SSL, but',
      "; check the URL"),
     (EngineUnavailable, r"read-only|hot standby",
      "; name the primary, if this is a standby, or set default_transaction_read_only to off"),
