@@ -142,8 +142,8 @@ def _live(
         setup.reporter.report(Note("error", str(error)))
         return error.exit_code
     random.seed()
-    title.show_state("idle")
     setup.row.set_phase(Phase.IDLE)
+    title.show_state("idle")
     generation, notes = setup.generation, setup.row.notes
     callbacks.on.started.is_news = lambda text: notes.first_warning(f"g{generation} {text}")
     callbacks.on.started.call()
