@@ -18,6 +18,7 @@ from tests.process.engines import sqlite
 from tests.support.cli import NewCommand
 from tests.support.pool import Pool
 from tests.support.project import Project
+from tests.support.server import free_port
 from tests.support.talking import poolq
 from tests.support.wait import until
 
@@ -28,10 +29,7 @@ OPEN = "application/openmetrics-text; version=1.0.0"
 
 @pytest.fixture
 def port() -> int:
-    """One that is free."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        number: int = taken.getsockname()[1]
-    return number
+    return free_port()
 
 
 def get(port: int, path: str, accept: str = "") -> tuple[int, str]:
@@ -69,10 +67,12 @@ def test_all_metrics_are_there(project: Project, port: int) -> None:
 
     def counted() -> dict[str, Values] | None:
         found = scrape(port)
-        delayed = found["poolq_queue_delayed"].get(("default",))
+        names = ("poolq_queue_delayed", "poolq_queue_failed", "poolq_queue_running")
+        default = [found[name].get(("default",)) for name in names]  # what the keeper saw last
         jobs = sum(found["poolq_jobs_total"].values())
+        idle = found["poolq_workers"].get(("idle",))
         measured = all(found["poolq_worker_rss_bytes"].values())
-        return found if (delayed, jobs, measured) == (1, 4, True) else None
+        return found if (*default, jobs, idle, measured) == (1, 1, 1, 4, 1, True) else None
 
     found = until(counted)
     assert found is not None

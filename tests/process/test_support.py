@@ -8,11 +8,18 @@ import socket
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from multiprocessing import connection
 from pathlib import Path
+from threading import Barrier, BrokenBarrierError
+from typing import Any
 
 import pytest
 
-from tests.support import wait
+from tests.support import server, wait
+from tests.support.cli import environment
+from tests.support.forked import Forked, run_code
 from tests.support.pool import gone
 from tests.support.proxy import Proxy
 from tests.support.servers import Redis
@@ -32,6 +39,39 @@ def test_a_busy_machine_is_given_more_time(monkeypatch: pytest.MonkeyPatch) -> N
     assert (wait.patience(40), wait.patience(0.5)) == (180, 0.5)
     monkeypatch.setattr(os, "getloadavg", lambda: (0.5, 9.0, 9.0))
     assert (wait.patience(40), wait.patience(5)) == (40, 30)
+
+
+def test_no_port_is_given_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its server may not have begun yet. Nor is it given by another process of the run."""
+    few = server.PORTS[:24]
+    monkeypatch.setattr(server, "PORTS", few)
+    monkeypatch.setenv("PYTEST_XDIST_WORKER_COUNT", "3")
+    for number in range(3):
+        monkeypatch.setenv("PYTEST_XDIST_WORKER", f"gw{number}")
+        monkeypatch.setattr(server, "_given", set())
+        given = [server.free_port() for _ in range(4)]
+        assert len({*given}) == 4
+        assert {*given} <= {*few[number::3]}
+
+
+def test_threads_that_ask_how_a_process_has_ended_are_told_the_same(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Also those that begin another one, which asks for all."""
+    code, streams = ["raise SystemExit(3)"], ["/dev/null"] * 3
+    ended = Forked(code, tmp_path, environment(), streams, main=run_code)
+    together, look = Barrier(2), connection.wait
+
+    def look_together(*args: Any) -> Any:
+        found = look(*args)
+        with suppress(BrokenBarrierError):
+            together.wait(0.3)
+        return found
+
+    assert look([ended._process.sentinel], 60)
+    monkeypatch.setattr(connection, "wait", look_together)
+    with ThreadPoolExecutor(2) as threads:
+        assert [*threads.map(lambda _: ended.poll(), range(2))] == [3, 3]
 
 
 def test_a_killed_test_process_leaves_no_server_and_no_file() -> None:

@@ -19,8 +19,9 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib import reload
-from multiprocessing import get_context
+from multiprocessing import connection, get_context
 from pathlib import Path
+from threading import Lock
 from types import ModuleType
 
 from setproctitle import getproctitle
@@ -33,6 +34,9 @@ from tests.support.forked_template import become_template
 Main = Callable[[Sequence[str], Path], int]  # of arguments and the folder; returns an exit code
 PDEATHSIG = 1
 START_TIMEOUT = 60.0  # seconds
+#: Whoever starts a process asks all others whether they have ended, and an exit code can be read
+#: once: of two threads that read it, one would take 255 for it.
+_asking = Lock()
 #: The first letters of variables that work only while an interpreter starts.
 INTERPRETER = ("PYTHON", "LD_", "LC_", "LANG", "TZ", "FAKETIME")
 #: What commands and pools load when they need it, and all of their engines.
@@ -96,7 +100,8 @@ class Forked:
         paths = [*streams, path_of(begins)]
         given = (main, args, folder, env, paths, terminal)
         self._process = server.Process(target=_become, args=given, daemon=True)
-        self._process.start()
+        with _asking:
+            self._process.start()
         assert self._process.pid is not None
         self.pid = self._process.pid
         if not select.select([begun], [], [], START_TIMEOUT)[0]:
@@ -106,11 +111,13 @@ class Forked:
 
     def poll(self) -> int | None:
         """Its exit code, negative for a signal; None while it runs."""
-        return self._process.exitcode
+        with _asking:
+            return self._process.exitcode
 
     def wait(self, timeout: float) -> int | None:
         """The same after `timeout` seconds at most."""
-        self._process.join(timeout)
+        if self.poll() is None:
+            connection.wait([self._process.sentinel], timeout)
         return self.poll()
 
     def send_signal(self, how: signal.Signals) -> None:

@@ -32,12 +32,22 @@ SYSTEM_PATH = os.pathsep.join(  # a user's PATH has no sbin, where Debian keeps 
 # Below the ports that the kernel gives to outgoing connections: one of those could take a
 # server's port while the server is down.
 PORTS = range(10_000, 32_000)
+_given: set[int] = set()
+
+
+def _own_ports() -> range:
+    """Those of this process of a run: none of another's servers gets one that has not begun yet, or
+    is down for a moment."""
+    number = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+    return PORTS[int(number) :: int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))]
 
 
 def free_port() -> int:
-    """Pick a port that nobody listens on."""
+    """Pick a port that nobody listens on, and that was not picked before."""
     for _ in range(100):
-        port = random.choice(PORTS)
+        port = random.choice(_own_ports())
+        if port in _given:
+            continue
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if probe.connect_ex((HOST, port)) == 0:
@@ -48,6 +58,7 @@ def free_port() -> int:
                 probe.bind((HOST, port))
             except OSError:
                 continue
+            _given.add(port)
             return port
     raise AssertionError(f"no free port between {PORTS.start} and {PORTS.stop}")
 

@@ -15,6 +15,7 @@ from poolq.dashboard.sources import AttachedSource
 from poolq.monitor.snapshot import Snapshot
 from tests.support.cli import Command, Done
 from tests.support.pool import Pool
+from tests.support.wait import patience
 
 
 def poolq(pool: Pool, *args: str) -> Done:
@@ -50,7 +51,7 @@ def begin(pool: Pool, *args: str) -> tuple[threading.Thread, list[Done]]:
 
 
 def ended(begun: tuple[threading.Thread, list[Done]]) -> Done:
-    begun[0].join(20)
+    begun[0].join(patience(20))
     assert begun[1], "the command has not come back"
     return begun[1][0]
 
