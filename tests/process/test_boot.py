@@ -188,6 +188,7 @@ def test_a_pool_at_rest_logs_nothing(project: Project) -> None:
     """A pool at rest says nothing: its log is for what happens."""
     pool = project.ready(2, "--sleep=0.1")
     pool.until_idle(2)
+    pool.until_said("pool default starts")  # the log is written by a process of its own
     before = pool.log
     (node,) = project.engine.nodes()
     project.dispatch("Quick")

@@ -42,6 +42,7 @@ def test_the_log_of_a_job_or_worker_is_followed(project: Project) -> None:
     until(project.settled)
     pool.until_idle(2)
     pool.until_said(f"done jobs:Held {held}")
+    pool.until_said("done jobs:Pr", times=len(ids) + len(programs))
 
     about = "|".join(("jobs:Prints", *ids))
 
