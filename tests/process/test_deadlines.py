@@ -166,7 +166,7 @@ def test_a_job_that_ends_after_its_dump_is_done_and_the_next_one_runs_on(project
     for turn in range(20):
         late = project.dispatch("EndsWhenDumped", timeout=LIMIT)
         following = project.dispatch("Held", {"gate": f"turn-{turn}"})
-        worker = pool.until_runs(late)
+        (start,) = project.ledger.until("start", late)
         project.ledger.until("start", following)
         if late not in project.failed():
             break
@@ -176,7 +176,7 @@ def test_a_job_that_ends_after_its_dump_is_done_and_the_next_one_runs_on(project
     until(lambda: time.monotonic() - begun > 0.7, what="the time in which it could be killed")
     project.ledger.open(f"turn-{turn}")
     project.ledger.until("end", following)
-    assert pool.until_idle(1)[0].pid == worker.pid
+    assert pool.until_idle(1)[0].pid == start.pid
     starts = project.ledger.times("start")
     assert (starts[late], starts[following]) == (1, 1)
 

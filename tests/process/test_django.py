@@ -653,7 +653,7 @@ def test_a_task_that_meets_a_restart_of_the_database_succeeds_next(
     project.pool("--procs=1")
     until(lambda: any(one[-1] == "before" for one in project.notes), 60)
     server.kill()
-    later = "import poolq; poolq.dispatch('store.tasks:query', {}, attempts=9, retry_after='1s')"
+    later = "import poolq; poolq.dispatch('store.tasks:query', {}, attempts=99, retry_after='1s')"
     project.python_code(later.replace("{}", "{'args': ['after'], 'kwargs': {}}"))
     until(lambda: "retried store.tasks:query" in (project.folder / "pool.log").read_text(), 60)
     server.start()

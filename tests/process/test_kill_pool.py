@@ -233,6 +233,7 @@ class Hangs(Job):
 @jobs(HANGS)
 def test_an_orphan_is_killed_at_its_deadline_by_the_keeper(project: Project) -> None:
     pool = project.ready(2)
+    pool.stop_master()  # which would kill it if the test took longer than a second
     id = project.dispatch("Hangs", timeout="1 second", attempts=2)
     worker = pool.until_runs(id)
     project.ledger.until("start", id)

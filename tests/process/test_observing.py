@@ -72,7 +72,8 @@ def dispatch():
 def items(file: Path, kind: str) -> list[Any]:
     if not file.exists():
         return []
-    pairs = [line.split(" ", 1) for line in file.read_text().splitlines()]
+    whole, _, _ = file.read_text().rpartition("\n")  # the last line may be only half there
+    pairs = [line.split(" ", 1) for line in whole.splitlines()]
     return [json.loads(text) for name, text in pairs if name == kind]
 
 
@@ -89,6 +90,15 @@ def test_each_job_that_fails_for_good_is_one_event_in_the_trace_of_its_dispatch(
     until(lambda: project.total("failed") == 4, 60)
     until(lambda: project.total("done") == 1, 60)
     until(lambda: len(items(sent, "event")) >= 4, 30)
+
+    def good() -> list[Any]:
+        """The attempts of the job that succeeds. They are told after they are settled, so that the
+        second may be told by another worker before the first."""
+        told = [one["contexts"]["trace"] for one in items(sent, "transaction")
+                if one["transaction"] == "jobs:Good"]  # fmt: skip
+        return sorted(told, key=lambda one: one["data"]["messaging.message.retry.count"])
+
+    until(lambda: len(good()) == 2, what="both attempts")
     pool.close()
     found = {}
     for event in items(sent, "event"):
@@ -101,9 +111,8 @@ def test_each_job_that_fails_for_good_is_one_event_in_the_trace_of_its_dispatch(
     transactions = items(sent, "transaction")
     attempts = [one for one in transactions if one["contexts"]["trace"]["op"] == "queue.process"]
     assert {one["contexts"]["trace"]["trace_id"] for one in attempts} == {trace_id}
-    good = [one for one in attempts if one["transaction"] == "jobs:Good"]
-    assert [one["contexts"]["trace"]["status"] for one in good] == ["internal_error", "ok"]
-    latency = good[0]["contexts"]["trace"]["data"].get("messaging.message.receive.latency")
+    assert [one["status"] for one in good()] == ["internal_error", "ok"]
+    latency = good()[0]["data"].get("messaging.message.receive.latency")
     assert latency is None or latency > 0
     assert "hunter2" not in sent.read_text()
 
@@ -259,5 +268,7 @@ def test_an_sdk_that_does_not_work_is_one_warning_and_jobs_run(
     pool = project.ready(3)
     project.dispatch_many("Mail", 5)
     until(lambda: project.total("done") == 5)
+    for one in warnings:
+        pool.until_said(one)
     assert [pool.log.count(one) for one in warnings] == [1] * len(warnings)
     assert pool.log.count("Traceback") == (jobs == MISCONFIGURED)
