@@ -304,10 +304,11 @@ def test_doctor_says_what_a_failover_may_lose(
 def test_a_server_that_does_not_answer_is_given_up(
     postgresql: PostgreSQLEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("poolq.engines.postgresql.wire.SOCKET_TIMEOUT", 0.2)
     before = postgresql.session
-    with pytest.raises(EngineUnavailable, match="has not answered within"):
-        before.read(Query("SELECT pg_sleep(?)", (30,)))
+    with monkeypatch.context() as patch:
+        patch.setattr("poolq.engines.postgresql.wire.SOCKET_TIMEOUT", 0.2)
+        with pytest.raises(EngineUnavailable, match="has not answered within"):
+            before.read(Query("SELECT pg_sleep(?)", (30,)))
     assert postgresql.session is not before
 
 

@@ -81,7 +81,7 @@ def test_a_long_transaction_is_interrupted(
     with pytest.raises(EngineUnavailable, match="to be forked") as caught:
         working.result(60)
     assert caught.value.maybe_stored is False
-    threads.submit(push, sqlite, "again").result(5)
+    threads.submit(push, sqlite, "again").result(60)
     assert count_of(sqlite).ready == 3
     seen = sqlite.session.read(Query("SELECT seen FROM {queues}"))[0].rows
     assert seen != [(1,)], "it was rolled back"
@@ -97,7 +97,7 @@ def test_a_fork_interrupts_a_writer_that_waits_in_line(
         assert in_a_child(lambda: found_open(sqlite.options.file)) == "poolq.db-turn", "the test's"
         with pytest.raises(EngineUnavailable, match="to be forked"):
             pushed.result(60)
-    threads.submit(push, sqlite, "again").result(5)
+    threads.submit(push, sqlite, "again").result(60)
     assert count_of(sqlite).ready == 2
 
 

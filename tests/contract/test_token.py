@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 
 import pytest
 
@@ -11,7 +11,7 @@ from poolq.jobs.message import State
 from poolq.jobs.outcomes import GIVE_BACK, Bury, Outcome, Release
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import Worker, died, kind, push
-from tests.contract.waiters import SHORT, quiet, waiting
+from tests.contract.waiters import LONG, SHORT, quiet, waiting
 
 
 def test_one_token_wakes_one_waiter(
@@ -23,10 +23,17 @@ def test_one_token_wakes_one_waiter(
 ) -> None:
     third = opened(engine.url, engine.namespace)
     for _ in range(2):  # the second time, they know the queue
-        futures = [waiting(threads, one, 0.5, ["q"]) for one in (other, third)]
+        futures = [waiting(threads, one, LONG, ["q"]) for one in (other, third)]
         push(engine, "a")
-        assert sorted(future.result(60) > 0 for future in futures) == [False, True]
+        ended, still = wait(futures, 60, FIRST_COMPLETED)
+        assert [future.result() > 0 for future in ended] == [True]
+        (waits,) = still
+        with pytest.raises(TimeoutError):
+            waits.result(0.4)
         assert worker.drain() == ["a"]
+        push(engine, "b")
+        assert waits.result(60) > 0
+        assert worker.drain() == ["b"]
         quiet(other)
         quiet(third)
 
