@@ -8,6 +8,8 @@ them are lost. So Sentinel is patient, but for the moment of a failover.
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from threading import Event
 from typing import NamedTuple
@@ -124,20 +126,24 @@ def compare(acknowledged: Facts, had: Facts) -> Lost:
 
 
 def facts(server: Redis, namespace: str) -> Facts:
-    """All that is stored of each job: its body, its state, and who has claimed it."""
-    found: dict[str, list[bytes]] = {}
-    head = f"{{{namespace}}}:"
     with server.client() as client:
-        names = [f"{head}states"]
-        for pattern in ("bodies:*", "worker:*"):
-            names += sorted(key.decode() for key in client.scan_iter(head + pattern, 1000))
-        for name in names:
-            if client.type(name) != b"hash":
-                continue
-            for id, value in client.hgetall(name).items():
-                if not id.startswith(b"#"):
-                    found.setdefault(id.decode(), []).append(name.encode() + b"=" + value)
-    return {id: tuple(values) for id, values in found.items()}
+        names = client.scan_iter(f"{{{namespace}}}:*", 1000, "HASH")
+        return of_hashes((name, client.hgetall(name)) for name in names)
+
+
+def of_hashes(hashes: Iterable[tuple[bytes, Mapping[bytes, bytes]]]) -> Facts:
+    """All that is stored of each job: its body, its state, and who has claimed it. What a claim is
+    worth depends on its worker's last request."""
+    found: dict[str, set[bytes]] = defaultdict(set)
+    for key, values in hashes:
+        name = key.partition(b"}:")[2]
+        if not name.startswith((b"states", b"bodies:", b"worker:")):
+            continue
+        worker = values.get(b"#request", b"-") + b" "
+        for id, value in values.items():
+            if not id.startswith(b"#"):
+                found[id.decode()].add(name + b"=" + value + b" " + worker)
+    return {id: tuple(sorted(values)) for id, values in found.items()}
 
 
 def _replication(server: Redis) -> dict[str, object]:

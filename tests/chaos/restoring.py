@@ -20,7 +20,7 @@ import pymysql
 import redis
 
 from poolq.engines.postgresql.dialect import DIALECT
-from tests.chaos.failover import Facts, Lost, compare
+from tests.chaos.failover import Facts, Lost, compare, of_hashes
 from tests.support.postgresql import PostgreSQL
 from tests.support.server import Server
 from tests.support.servers import MariaDB, Redis
@@ -64,7 +64,8 @@ def copy_redis(server: Redis, namespace: str) -> Callable[[], Lost | None] | Non
             return None
         with server.client() as client, suppress(redis.RedisError):
             hashes, found = client.eval(SWAP, 0, head, *dumps)
-            return _of_hashes(hashes), found
+            named = ((key, dict(zip(flat[::2], flat[1::2], strict=True))) for key, flat in hashes)
+            return of_hashes(named), found
         return None
 
     taken = swap(())
@@ -77,20 +78,6 @@ def copy_redis(server: Redis, namespace: str) -> Callable[[], Lost | None] | Non
         return before and compare(before[0], had)
 
     return restore
-
-
-def _of_hashes(hashes: Sequence[tuple[bytes, Sequence[bytes]]]) -> Facts:
-    found: dict[str, list[bytes]] = {}
-    for key, flat in hashes:
-        name = key.partition(b"}:")[2]
-        if not name.startswith((b"states", b"bodies:", b"worker:")):
-            continue
-        values = dict(zip(flat[::2], flat[1::2], strict=True))
-        worker = values.get(b"#request", b"-") + b" "
-        for id, value in values.items():
-            if not id.startswith(b"#"):
-                found.setdefault(id.decode(), []).append(name + b"=" + value + b" " + worker)
-    return {id: tuple(sorted(values)) for id, values in found.items()}
 
 
 Rows = dict[str, tuple[list[str], list[tuple[Any, ...]]]]
