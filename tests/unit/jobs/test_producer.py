@@ -195,8 +195,21 @@ def test_many_that_are_no_list_are_a_type_error(kept: Kept) -> None:
 # An engine that cannot be reached
 
 
+class Moved:
+    """A clock that moves by what is slept."""
+
+    at = 0.0
+
+    def monotonic(self) -> float:
+        return self.at
+
+    def sleep(self, pause: float) -> None:
+        self.at += pause
+
+
 def install(monkeypatch: pytest.MonkeyPatch, *errors: EngineUnavailable) -> Kept:
     made = Kept(*errors)
+    monkeypatch.setattr(MODULE, "time", Moved())
     monkeypatch.setattr(MODULE, "_chosen", produce_to(made, timeout=0.2))
     return made
 
@@ -322,16 +335,8 @@ def test_a_new_file_in_a_folder_that_is_no_project_is_named_once(
     assert (beside != "") or "poolq.toml, pyproject.toml or .env; put one beside your jobs" in said
 
 
-class Silent(NullEngine):
-    """Does not answer: each attempt takes 5 s on the clock that the test moves."""
-
-    at = 0.0
-
-    def monotonic(self) -> float:
-        return self.at
-
-    def sleep(self, pause: float) -> None:
-        self.at += pause
+class Silent(Moved, NullEngine):
+    """Does not answer: each attempt takes 5 s on the clock that it is itself."""
 
     def push(self, pushes: Sequence[Push]) -> list[str]:
         self.at += 5.0
