@@ -3,6 +3,7 @@ admitted after it obeys it. The row that says so is not there yet, and nor is th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -11,6 +12,7 @@ from threading import Barrier, Event
 import pytest
 
 from poolq.engines.base import Engine
+from poolq.engines.mysql import MySQLEngine
 from poolq.engines.postgresql import PostgreSQLEngine
 from poolq.engines.postgresql.session import PostgreSQLSession, PostgreSQLTransaction
 from poolq.engines.sql.limits.limit_windows import MAKE_WINDOW
@@ -19,6 +21,7 @@ from poolq.jobs.limits import Rule
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import HOUR, Worker, every_engine, park, used
 from tests.support.postgresql import PostgreSQL
+from tests.support.servers import MariaDB
 from tests.support.wait import until
 
 RACES = 40
@@ -103,6 +106,26 @@ def test_it_waits_for_a_start_that_has_looked_for_it_in_vain(
         assert first.result(60).wait == 0
         changed.result(60)
     assert starts(postgresql, "k") == 0
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_a_start_finds_what_is_set_while_it_makes_the_row(
+    mysql: MySQLEngine, mariadb_server: MariaDB, opened: OpenEngine, what: str
+) -> None:
+    """MariaDB and MySQL lock no row that does not exist. Here, the change is over when the start is
+    about to store the row."""
+    name, make = mysql.namespace, mysql.texts[MAKE_WINDOW]
+    last = rf", starts) VALUES (\1, 0 * GET_LOCK('{name}', 60)) ON"
+    mysql.texts[MAKE_WINDOW] = re.sub(r"\) VALUES \((.*)\) ON", last, make)
+    waits = "SELECT 1 FROM information_schema.processlist WHERE state = 'User lock' AND info LIKE "
+    with ThreadPoolExecutor(1) as one, mariadb_server.connect() as raw, raw.cursor() as cursor:
+        cursor.execute("SELECT GET_LOCK(%s, 60)", [name])
+        first = one.submit(mysql.admit, [Rule("k", 3, HOUR)])
+        until(lambda: cursor.execute(f"{waits} '%{name}%'"), what="the start to make the row")
+        CHANGES[what](opened(mysql.url, name), "k")
+        cursor.execute("SELECT RELEASE_LOCK(%s)", [name])
+        assert (first.result(60).wait == 0) == (what == "a limit")
+    assert starts(opened(mysql.url, name), "k") == 0
 
 
 def test_it_waits_for_a_line_before_a_step_can_wait_for_it(

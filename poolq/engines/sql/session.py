@@ -108,8 +108,9 @@ class Transaction(ABC):
         all of them together, in a crash."""
 
     def shut(self, table: str) -> None:
-        """Until the transaction ends, let no other write to this table or lock rows of it, not even
-        rows that do not exist. Elsewhere, locks of rows include those that do not exist."""
+        """Until the transaction ends, let no other write to this table or lock rows of it. On
+        PostgreSQL, a transaction that has set something would overlook a row that another one is
+        making, which has looked for it before. Elsewhere, an UPDATE waits for such a row."""
         if self.locks_tables:
             self.later(Query(f"LOCK TABLE {{{table}}} IN EXCLUSIVE MODE"))
 

@@ -10,6 +10,8 @@ The row of a sliding window (its span is negative) also has the starts that coun
 start; `start` and `used` sum them up, and `ends` is when the last of them no longer counts.
 """
 
+from collections.abc import Mapping
+
 import msgspec
 
 from poolq.engines.sanitize import MAX_NUMBER, number, start_log
@@ -31,11 +33,14 @@ MAX_DELETED = 2000
 LOCK_WINDOW = """SELECT start, used, log, held, set_most FROM {windows}
     WHERE name = ? AND span = ? {lock}"""
 SKIP_WINDOW = LOCK_WINDOW.replace("{lock}", "{skip}")
-#: Locks what it looks for, so that it waits for a hold that is being stored (see `shut`).
-MAKE_WINDOW = """INSERT INTO {windows} (name, span, most, start, used, ends, held, set_most)
-    VALUES (?, ?, ?, 0, 0, 0, COALESCE((SELECT ends FROM {holds} WHERE name = ? {share}), 0),
-        (SELECT most FROM {overrides} WHERE name = ? AND span = ? {share}))
-    {on:name, span} most = {new:most}"""
+#: Makes or locks a row. FILL_WINDOW looks up what is set only then, and waits for what is
+#: being set. Whoever sets something later waits for the row.
+MAKE_WINDOW = """INSERT INTO {windows} (name, span, most, start, used, ends)
+    VALUES (?, ?, ?, 0, 0, 0) {on:name, span} most = {new:most}"""
+FILL_WINDOW = """UPDATE {windows} SET
+    held = COALESCE((SELECT ends FROM {holds} WHERE name = ? {share}), 0),
+    set_most = (SELECT most FROM {overrides} WHERE name = ? AND span = ? {share})
+    WHERE name = ? AND span = ?"""
 #: Leaves `ends` as it is, because SQLite would write its index entry again, on another page.
 COUNT_STARTS = """UPDATE {windows} SET most = ?, used = ?, starts = starts + ?
     WHERE name = ? AND span = ?"""
@@ -74,10 +79,12 @@ def read_log(name: WindowName, row: Row) -> StartLog:
     return ((start, used),) if used else ()
 
 
-def make_args(name: WindowName, most: int) -> Row:
-    """Return the arguments of MAKE_WINDOW."""
-    key, span = name
-    return key, span, most, key, key, abs(span)
+def make_queries(most: Mapping[WindowName, int]) -> list[BatchQuery]:
+    """Return statements that make rows with these limits, in the order in which rows are locked."""
+    names = sorted(most)
+    made = [(*name, most[name]) for name in names]
+    filled = [(key, key, abs(span), key, span) for key, span in names]
+    return [BatchQuery(MAKE_WINDOW, made), BatchQuery(FILL_WINDOW, filled)]
 
 
 def save_query(name: WindowName, most: int, log: StartLog, added: int, now: int) -> Query:

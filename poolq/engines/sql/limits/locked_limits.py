@@ -22,10 +22,10 @@ from poolq.engines.sql.limits.concurrent_slots import (
 from poolq.engines.sql.limits.holds import HOLD_OF, refusal
 
 from poolq.engines.sql.limits.limit_windows import (  # isort: skip
-    LOCK_WINDOW, MAKE_WINDOW, WindowName,
-    make_args, read_log, save_query, window_name,
+    LOCK_WINDOW, WindowName,
+    make_queries, read_log, save_query, window_name,
 )  # fmt: skip
-from poolq.engines.sql.session import BatchQuery, Query, Transaction
+from poolq.engines.sql.session import Query, Transaction
 from poolq.jobs.limits import (
     ADMITTED,
     GATE_WAIT,
@@ -143,7 +143,7 @@ def lock_limits(
     found = [one.rows for one in tx.run(*queries)]
     if not all(found):
         tx.enter("holds", "overrides")
-        tx.later(BatchQuery(MAKE_WINDOW, [make_args(name, most[name]) for name in names]))
+        tx.later(*make_queries(most))
         found = [one.rows for one in tx.run(*queries)]
     is_held, now, *last = found[-1][0]
     if not is_held:
