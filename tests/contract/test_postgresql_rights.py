@@ -280,6 +280,16 @@ def test_a_right_that_a_statement_needs_within_a_with(shop: Shop, right: str, ta
     assert (right in found[1].split(", "), found[2]) == (True, f'"shop"."poolq_{table}"')
 
 
+@pytest.mark.parametrize("table", ["holds", "overrides"])
+def test_a_role_that_may_only_read_what_the_first_start_in_a_window_looks_up(
+    shop: Shop, table: str
+) -> None:
+    shop.granted("a pool")
+    shop.run(f"REVOKE INSERT, UPDATE, DELETE ON shop.poolq_{table} FROM {shop.role}")
+    (said,) = shop.lacks(lambda engine, _: engine.admit([Rule("first", 5, HOUR)]))
+    assert said == f'GRANT UPDATE ON "shop"."poolq_{table}" TO "{shop.role}";'
+
+
 def test_a_role_that_may_not_make_tables(shop: Shop) -> None:
     shop.granted("a pool")
     shop.run("CREATE SCHEMA other", f"GRANT USAGE ON SCHEMA other TO {shop.role}")

@@ -118,8 +118,8 @@ class Transaction(ABC):
         """Let nobody `shut` these tables until the transaction ends. If somebody has, he may wait
         for this transaction, which is repeated."""
         if self.locks_tables:
-            names = ", ".join(f"{{{one}}}" for one in tables)
-            self.later(Query(f"LOCK TABLE {names} IN ROW SHARE MODE NOWAIT"))
+            lock = "LOCK TABLE {{{}}} IN ROW SHARE MODE NOWAIT"
+            self.later(*(Query(lock.format(one)) for one in tables))
 
     @abstractmethod
     def claim_updates(
