@@ -18,6 +18,7 @@ from poolq.engines.postgresql.session import PostgreSQLSession, PostgreSQLTransa
 from poolq.engines.sql.limits.limit_windows import MAKE_WINDOW
 from poolq.engines.sql.session import BatchQuery, Query
 from poolq.jobs.limits import Rule
+from poolq.jobs.outcomes import HoldKey
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import HOUR, Worker, every_engine, park, used
 from tests.support.postgresql import PostgreSQL
@@ -162,3 +163,17 @@ def test_it_waits_for_a_line_before_a_step_can_wait_for_it(
         assert len(step.result(60)) == 1
         changed.result(60)
     assert used(postgresql)["k"] == 1
+
+
+def test_a_job_that_only_waits_for_a_hold_changes_no_window(
+    postgresql: PostgreSQLEngine, postgresql_server: PostgreSQL
+) -> None:
+    """So it waits for no start, and tells a window of no hold that it has not set."""
+    worker = Worker(postgresql)
+    claim = worker.take("a")
+    assert starts(postgresql, "k") == 3
+    lock = f"SELECT 1 FROM {postgresql.namespace}_windows FOR UPDATE"
+    with closing(postgresql_server.connect()) as raw, raw.transaction():
+        assert raw.execute(lock.encode()).rowcount == 1
+        worker.end(claim, HoldKey("k", 0))
+    assert [one.body for one in worker.claim()] == [b"a"]

@@ -8,7 +8,7 @@ hold's row is locked. Otherwise, a hold that somebody else has just set would se
 future. Steps and admissions read holds without locking them.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from poolq.common.durations import MAX_MICROSECONDS
 from poolq.engines.sanitize import number, to_text
@@ -62,28 +62,30 @@ def is_hold_line(place: str) -> bool:
     return place.startswith(f"{PARKED_PREFIX}{HOLD_SPAN}:")
 
 
-def set_holds(tx: Transaction, lengths: Mapping[str, int]) -> None:
-    """Hold keys for at least these lengths, in microseconds. A length of 0 changes nothing."""
+def set_holds(tx: Transaction, lengths: Mapping[str, int]) -> Collection[str]:
+    """Hold keys for at least these lengths, in microseconds. A length of 0 changes nothing. Returns
+    the keys of the others."""
     rows = [(length, length, key) for key, length in sorted(lengths.items()) if length > 0]
+    keys = [key for *_, key in rows]
     if rows:
         tx.shut("holds")
-        tx.later(BatchQuery(LOCK_ROW, [(key,) for *_, key in rows]), BatchQuery(SET_HOLD, rows))
+        tx.later(BatchQuery(LOCK_ROW, [(key,) for key in keys]), BatchQuery(SET_HOLD, rows))
+    return keys
 
 
-def note_holds(tx: Transaction, keys: Iterable[str]) -> None:
+def note_holds(tx: Transaction, keys: Collection[str]) -> None:
     """Write the holds that this transaction has changed into the windows of their keys. All lines
     that the transaction must lock are locked by now."""
-    tx.later(BatchQuery(NOTE_HOLD, [(key, key) for key in sorted(keys)]))
+    tx.later(BatchQuery(NOTE_HOLD, [(key, key) for key in keys]))
     tx.has_windows = True
 
 
-def hold_keys(tx: Transaction, holders: Sequence[HoldKey]) -> dict[str, int]:
-    """Hold keys. Returns for how long at least, by key."""
+def hold_keys(tx: Transaction, holders: Sequence[HoldKey]) -> Collection[str]:
+    """Hold keys. Returns those whose holds have changed: a job may only wait for a hold."""
     lengths: dict[str, int] = {}
     for one in holders:
         lengths[one.key] = max(one.length, lengths.get(one.key, 0))
-    set_holds(tx, lengths)
-    return lengths
+    return set_holds(tx, lengths)
 
 
 def refusal(rules: Sequence[Asked], holds: Mapping[str, int], now: int) -> Admission | None:
@@ -98,8 +100,7 @@ def refusal(rules: Sequence[Asked], holds: Mapping[str, int], now: int) -> Admis
 
 def hold(tx: Transaction, key: str, length: int) -> int:
     """Hold a key. Returns for how many microseconds it is held."""
-    set_holds(tx, {key: length})
-    note_holds(tx, [key])
+    note_holds(tx, set_holds(tx, {key: length}))
     row = tx.one(HOLD_LEFT, key)  # some microseconds after the hold began
     return max(length, number(row[0])) if row else 0
 
