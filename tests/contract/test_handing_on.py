@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from threading import Lock
+from threading import Event, Lock
 
 import pytest
 
@@ -241,7 +241,7 @@ def test_workers_that_hand_on_their_slots_are_never_too_many(
     most, many = 2, 3 * 16
     running: set[str] = set()
     done: set[str] = set()
-    lock = Lock()
+    lock, ended = Lock(), Event()
     ids = push(engine, *map(str, range(many)))
 
     def begin(id_: str) -> None:
@@ -255,10 +255,16 @@ def test_workers_that_hand_on_their_slots_are_never_too_many(
             done.add(id_)
 
     def work(name: str) -> int:
+        try:
+            return work_on(name)
+        finally:
+            ended.set()  # should it fail, nobody is to wait for its jobs
+
+    def work_on(name: str) -> int:
         run = Run(Worker(opened(engine.url, engine.namespace), name, f"n-{name}"), gate(limit=most))
         handed = 0
         settlements: list[Settlement] = []
-        while len(done) < many:
+        while len(done) < many and not ended.is_set():
             found = run.worker.step(*settlements, want=4).claims
             settlements, run.last = [], None
             for claim in found:

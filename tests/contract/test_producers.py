@@ -21,7 +21,7 @@ from tests.contract.conftest import OpenEngine
 from tests.contract.faulty_proxy import FaultyProxy
 from tests.contract.helpers import count_of
 from tests.support.producing import MODULE
-from tests.support.wait import until
+from tests.support.wait import patience, until
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -68,7 +68,7 @@ def test_threads_and_forks_of_a_producer_share_nothing_but_the_choice(engine: En
         env={"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=patience(50),
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")

@@ -13,7 +13,7 @@ import pytest
 from tests.docs.markdown import blocks, read
 from tests.support.cli import environment
 from tests.support.project import Project
-from tests.support.wait import until
+from tests.support.wait import patience, until
 
 
 def file_of(name: str) -> str:
@@ -38,7 +38,7 @@ def test_the_guides_jobs_run(project: Project) -> None:
         env=environment(**where),
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=patience(30),
         check=False,
     )
     assert (app.returncode, app.stderr) == (0, "")
