@@ -115,6 +115,7 @@ def test_a_broken_save_shows_its_error_once_and_keeps_the_old_code(dev: Dev) -> 
     dev.save("v2", JOBS + "import helpers.prices\n")
     dev.until_said("generation 2 is refused")
     dev.runs("v1")
+    dev.until_said("Traceback")
     assert dev.log.count("Traceback") == 1
     folder = dev.project.folder / "helpers"  # which no code has loaded so far
     folder.mkdir()

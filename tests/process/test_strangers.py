@@ -138,5 +138,5 @@ def test_a_daemon_that_a_job_left_on_purpose_outlives_its_pool(project: Project)
     project.ledger.open()
     until(project.settled)
     assert not gone(left)
-    assert "it is left alone" in fresh.log
+    fresh.until_said("it is left alone")
     assert project.ledger.times("start") == {held: 2}
