@@ -124,12 +124,15 @@ def test_a_daemon_that_a_job_left_on_purpose_outlives_its_pool(project: Project)
     left = int(child.id)
 
     def only_the_daemon_is_left() -> bool:
-        # The youngest first: a group with a stopped process whose parent dies is sent SIGHUP, and
-        # the daemon is in the group of its worker.
-        others = sorted((one for one in pool.processes() if one.pid != left), reverse=True)
-        for how in (signal.SIGSTOP, signal.SIGKILL):  # so that none sees another die
-            for one in others:  # and again what one of them has started meanwhile
-                one.kill(how)
+        # Children first: a group with a stopped process whose parent dies is sent SIGHUP, and the
+        # daemon is in the group of its worker.
+        others = [one for one in pool.processes() if one.pid != left]
+        parents = {one.parent for one in others}
+        for one in others:  # so that none sees another die
+            one.kill(signal.SIGSTOP)
+        for one in others:
+            if one.pid not in parents:
+                one.kill()
         return not others
 
     until(only_the_daemon_is_left, what="the end of all others")
