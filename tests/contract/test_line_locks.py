@@ -4,7 +4,8 @@ after a second: if steps met in deadlocks, a pool under limits would hardly star
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from itertools import count
 
 import pytest
@@ -12,15 +13,20 @@ import pytest
 from poolq.engines.base import Claim, Settlement
 from poolq.engines.postgresql import PostgreSQLEngine
 from poolq.engines.postgresql.faults import can_retry
-from poolq.engines.postgresql.session import PostgreSQLSession
+from poolq.engines.postgresql.session import PostgreSQLSession, PostgreSQLTransaction
 from poolq.engines.postgresql.wire import ServerError
+from poolq.engines.sql.limits.holds import PARK_HOLDER
+from poolq.engines.sql.limits.parking import MOVE_JOB
 from poolq.jobs.limits import Rule
 from poolq.jobs.outcomes import ACK, HoldKey, Outcome, Park
 from tests.contract.conftest import OpenEngine
-from tests.contract.helpers import MS, Worker, push
+from tests.contract.helpers import HOUR, MS, Worker, gate, park, push
+from tests.support.postgresql import PostgreSQL
+from tests.support.wait import until
 
 WORKERS, STEPS = 4, 100
 LENGTH = 50 * MS
+BLOCKED = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND pid = %s"
 
 
 @pytest.fixture
@@ -90,3 +96,93 @@ def test_neither_do_those_whose_jobs_have_two_limits_and_hold_keys(
 
     run(postgresql, opened, "qr", outcome)
     assert len(met) <= 4
+
+
+class Beside:
+    """An act of another engine, in a thread, that is begun within a transaction. This goes on when
+    the act is over, or waits for a lock."""
+
+    def __init__(self, engine: PostgreSQLEngine, server: PostgreSQL) -> None:
+        self.engine = engine
+        self._server = server
+        self._thread = ThreadPoolExecutor(1)
+        self._pid = self._thread.submit(lambda: engine.session.wire.raw.backend_pid).result(60)
+        self._begun: list[Future[object]] = []
+
+    def begin(self, act: Callable[[], object]) -> None:
+        """Once."""
+        if not self._begun:
+            self._begun.append(self._thread.submit(act))
+            until(self._rests, what="the act to end, or to wait")
+
+    def _rests(self) -> bool:
+        with closing(self._server.connect()) as raw:
+            return self._begun[0].done() or raw.execute(BLOCKED, [self._pid]).rowcount > 0
+
+    def end(self) -> object:
+        return self._begun[0].result(60)
+
+
+@pytest.fixture
+def beside(
+    postgresql: PostgreSQLEngine, postgresql_server: PostgreSQL, opened: OpenEngine
+) -> Beside:
+    return Beside(opened(postgresql.url, postgresql.namespace), postgresql_server)
+
+
+@pytest.mark.parametrize("what", ["a window", "a gate"])
+def test_a_job_that_a_step_moves_to_a_new_line_does_not_wait_there_for_a_hold_that_is_lifted(
+    postgresql: PostgreSQLEngine, beside: Beside, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """Whoever lifts a hold lets its lines be tried, but does not see a line that is being made."""
+    worker, rules = Worker(postgresql), [Rule("a", 3, HOUR), Rule("k", 3, HOUR)]
+    postgresql.admit(rules)  # makes the windows
+    park(worker, "a", rules=rules if what == "a window" else [rules[0], gate("k")])
+    postgresql.hold("k", HOUR)
+    commit = PostgreSQLTransaction.commit
+
+    def commit_later(tx: PostgreSQLTransaction) -> None:
+        if any(one.sql in (MOVE_JOB, PARK_HOLDER) for one in tx.waiting):
+            tx.run()
+            beside.begin(lambda: beside.engine.lift("k"))
+        commit(tx)
+
+    monkeypatch.setattr(PostgreSQLTransaction, "commit", commit_later)
+    assert worker.claim() == []
+    assert beside.end() is True
+    assert [one.body for one in worker.claim()] == [b"a"]
+
+
+def test_a_step_that_has_locked_windows_waits_for_no_others(
+    postgresql: PostgreSQLEngine, postgresql_server: PostgreSQL
+) -> None:
+    """It has locked those of the key that it holds. Others may be locked by somebody who waits for
+    these."""
+    worker, rule = Worker(postgresql), Rule("k", 3, HOUR)
+    claim = worker.take("a")
+    park(Worker(postgresql, "w2"), "b", rules=[rule])
+    assert postgresql.admit([rule]).wait == 0
+    lock = f"SELECT 1 FROM {postgresql.namespace}_windows FOR UPDATE"
+    with closing(postgresql_server.connect()) as raw, raw.transaction():
+        assert raw.execute(lock.encode()).rowcount == 1
+        assert worker.step(Settlement(claim, HoldKey("other", HOUR)), want=1).claims == []
+    assert [one.body for one in worker.claim()] == [b"b"]
+
+
+def test_a_step_that_makes_a_window_does_not_wait_for_whoever_waits_for_its_line_to_hold_a_key(
+    postgresql: PostgreSQLEngine, beside: Beside, monkeypatch: pytest.MonkeyPatch, met: list[str]
+) -> None:
+    """It looks up whether the key of the window is held."""
+    worker, holder, rule = Worker(postgresql), Worker(beside.engine, "w2"), Rule("k", 3, HOUR)
+    claim = holder.take("b")
+    park(worker, "a", rules=[rule])
+    enter = PostgreSQLTransaction.enter
+
+    def enter_later(tx: PostgreSQLTransaction, *tables: str) -> None:
+        beside.begin(lambda: holder.end(claim, HoldKey("k", HOUR, Park((rule,), 0))))
+        enter(tx, *tables)
+
+    monkeypatch.setattr(PostgreSQLTransaction, "enter", enter_later)
+    assert worker.claim() == []
+    beside.end()
+    assert met == []
