@@ -184,7 +184,7 @@ def redact(url: str) -> str:
         elif colon:
             user = f"{name}:***"
     hosts = ",".join(_shown_host(host) for host in hosts.split(","))
-    shown = "".join(map(_shown_options, re.split("(&)", tail)))
+    shown = "&".join(map(_shown_options, tail.split("&")))
     return f"{scheme}://{user}{at}{hosts}{shown}"
 
 

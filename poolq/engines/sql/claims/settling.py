@@ -242,7 +242,7 @@ class SettlementBatch:
         self.woken_queues.add(claim.queue)
 
     def write(self, tx: Transaction) -> None:
-        # This comes first, because it locks lines (see `parking.bring_back`).
+        # This comes first, because it locks lines (see `parking.due_lines`).
         held = put_in_lines(tx, self.parked, self.held_back, self.deploy)
         jobs = {SAVE_STATE: self.states, BURY_JOB: self.buried, RELEASE_JOB: self.released}
         for sql, rows in jobs.items():

@@ -179,15 +179,15 @@ def _first_queries(ctx: StepContext, ranges: Ranges, floors: FloorsByQueue | Non
         states = Query(STATE_AND_NEXT, (ctx.turns.asked, ctx.first_queue))
     else:
         states = state_query(_first_named(ctx), floors)
-    lines = _due_lines(ctx, ctx.first_queue) if ctx.first_queue in ctx.turns.lined else []
+    lines = [_due_lines(ctx, ctx.first_queue)] if ctx.first_queue in ctx.turns.lined else []
     return [states, *lines, *(one.query(ctx.want) for one in ranges)]
 
 
-def _due_lines(ctx: StepContext, queue: str) -> list[Query]:
+def _due_lines(ctx: StepContext, queue: str) -> Query:
     """Return a query that locks lines. It waits for no other step if that may wait for this one."""
     query = due_lines(queue, skips=bool(ctx.claimed) or ctx.has_lines)
     ctx.has_lines = True
-    return [query]
+    return query
 
 
 def _first_states(
@@ -239,7 +239,7 @@ def _lock_lines(
         return locked[one.queue]
     if one.slot is None or one.slot > one.now:
         return DueLines()
-    return read_due_lines(tx.send(_due_lines(ctx, one.queue))[0])  # see `due_lines`
+    return read_due_lines(tx.send([_due_lines(ctx, one.queue)])[0])  # see `due_lines`
 
 
 def _claim_in_order(
