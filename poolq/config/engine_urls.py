@@ -78,6 +78,9 @@ def normalise(text: str, folder: Path, database_url: str | None = None) -> str:
             raise ValueError(f"{redact(url)!r} names no socket; write unix:///run/redis.sock")
     else:
         _check_server(known, location, query, url)
+        user, at, hosts = location.rpartition("@")
+        user = user.replace("[", "%5B").replace("]", "%5D")  # urlsplit takes them for an address
+        location = f"{user}{at}{hosts}"
     return f"{known}://{location}{mark}{query}"
 
 

@@ -35,6 +35,7 @@ FOLDER = Path("/srv/app")
         ("mysql+pymysql://u:p@h/shop?charset=utf8mb4", "mysql://u:p@h/shop?charset=utf8mb4"),
         ("mariadb+mariadbconnector://h/shop", "mariadb://h/shop"),
         ("mysql2:///shop", "mysql:///shop"),
+        ("mysql://u:p][q@[::1]:1/shop", "mysql://u:p%5D%5Bq@[::1]:1/shop"),
         ("postgis://h/shop", "postgresql://h/shop"),
         ("postgresql://u:p@h:5432/shop", "postgresql://u:p@h:5432/shop"),
         ("postgres://u@a:1,b:2/shop?schema=x", "postgresql://u@a:1,b:2/shop?schema=x"),
