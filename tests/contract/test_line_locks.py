@@ -10,7 +10,7 @@ from itertools import count
 
 import pytest
 
-from poolq.engines.base import Claim, Settlement
+from poolq.engines.base import ASK, Claim, Settlement
 from poolq.engines.postgresql import PostgreSQLEngine
 from poolq.engines.postgresql.faults import can_retry
 from poolq.engines.postgresql.session import PostgreSQLSession, PostgreSQLTransaction
@@ -20,7 +20,7 @@ from poolq.engines.sql.limits.parking import MOVE_JOB
 from poolq.jobs.limits import Rule
 from poolq.jobs.outcomes import ACK, HoldKey, Outcome, Park
 from tests.contract.conftest import OpenEngine
-from tests.contract.helpers import HOUR, MS, Worker, gate, park, push
+from tests.contract.helpers import HOUR, MS, Worker, full, gate, park, push
 from tests.support.postgresql import PostgreSQL
 from tests.support.wait import until
 
@@ -186,3 +186,27 @@ def test_a_step_that_makes_a_window_does_not_wait_for_whoever_waits_for_its_line
     assert worker.claim() == []
     beside.end()
     assert met == []
+
+
+def test_a_job_that_names_new_limits_locks_its_lines_one_by_one(
+    postgresql: PostgreSQLEngine, postgresql_server: PostgreSQL, beside: Beside
+) -> None:
+    """In their order, also if the limit of the first one stays as it is."""
+    first, second = (full(postgresql, key) for key in "ab")
+    old, new = Worker(postgresql), Worker(beside.engine, "w2")
+    postgresql.accept("w1")
+    park(old, "a", rules=[first])
+    park(old, "b", rules=[second])
+    postgresql.accept("w2")
+    (claim,) = new.claim(ASK)
+    rules = [first, second._replace(limit=2)]
+    lock = f"SELECT 1 FROM {postgresql.namespace}_lines WHERE name = %s FOR UPDATE SKIP LOCKED"
+    with (
+        closing(postgresql_server.connect()) as raw,
+        closing(postgresql_server.connect()) as another,
+        raw.transaction(),
+    ):
+        assert raw.execute(lock.encode(), ["a"]).rowcount == 1
+        beside.begin(lambda: beside.engine.admit(rules, ("w2", claim)))
+        assert another.execute(lock.encode(), ["b"]).rowcount == 1
+    beside.end()

@@ -19,7 +19,7 @@ from poolq.engines.sanitize import number, to_text
 from poolq.engines.sql.limits.granting import DEPLOY_COLUMN, LOCK_HEADS
 from poolq.engines.sql.limits.parking import DELETE_LINE
 from poolq.engines.sql.location import GATE_SLOT, line_of
-from poolq.engines.sql.session import BatchQuery, Query, Row, Transaction
+from poolq.engines.sql.session import Query, Row, Transaction
 from poolq.jobs.limits import Asked
 
 #: Leaves an unused number between two deploys, for PUT_LAST.
@@ -69,9 +69,9 @@ def take_head(tx: Transaction, queues: Sequence[str], deploy: int) -> tuple[str,
 def name_limits(tx: Transaction, claim: Claim, rules: Sequence[Asked]) -> None:
     """Apply the limits that a claimed job names to the lines of its queue, except lines whose limit
     was named by newer code."""
-    named = sorted((line_of(rule), rule.limit) for rule in rules)
     deploy, queue = claim.asks, claim.queue
-    tx.later(
-        BatchQuery(TRY_LINE, [(place, queue, deploy, most) for place, most in named]),
-        BatchQuery(NAME_LIMIT, [(most, deploy, place, queue, deploy) for place, most in named]),
-    )
+    for place, most in sorted((line_of(rule), rule.limit) for rule in rules):  # as lines are locked
+        tx.later(
+            Query(TRY_LINE, (place, queue, deploy, most)),
+            Query(NAME_LIMIT, (most, deploy, place, queue, deploy)),
+        )
