@@ -210,3 +210,24 @@ def test_a_job_that_names_new_limits_locks_its_lines_one_by_one(
         beside.begin(lambda: beside.engine.admit(rules, ("w2", claim)))
         assert another.execute(lock.encode(), ["b"]).rowcount == 1
     beside.end()
+
+
+def test_whoever_notices_that_the_clock_went_back_waits_for_no_line(
+    postgresql: PostgreSQLEngine, postgresql_server: PostgreSQL
+) -> None:
+    """A step may have locked others by then. Whoever has locked this one computes its slot anew, or
+    it is noticed again."""
+    worker = Worker(postgresql)
+    for key in "ab":
+        park(worker, key, rules=[full(postgresql, key)])
+    lines = f"{postgresql.namespace}_lines"
+    lock = f"SELECT 1 FROM {lines} WHERE name = 'a' FOR UPDATE"
+    with closing(postgresql_server.connect()) as raw:
+        raw.execute(f"UPDATE {lines} SET since = since + {HOUR}".encode())
+        with raw.transaction():
+            raw.execute(lock.encode())
+            postgresql.beat("n1", b"")
+        found = raw.execute(f"SELECT slot > 0 FROM {lines} ORDER BY name".encode()).fetchall()
+        assert found == [(True,), (False,)]
+        postgresql.beat("n1", b"")
+        assert raw.execute(f"SELECT 1 FROM {lines} WHERE slot > 0".encode()).rowcount == 0

@@ -35,7 +35,7 @@ FIRST_GATE = f"""(SELECT l.place FROM {{lines}} l {{line:slot}} WHERE {{ordering
 _IS_VOID = f"l.since > {{now}} AND l.slot + 0 > 0 AND l.slot + 0 < {GATE_SLOT}"
 HAS_VOID_SLOT = f"EXISTS (SELECT 1 FROM {{lines}} l {{line:since}} WHERE {_IS_VOID})"
 VOID_LINES = f"""SELECT l.place, l.queue FROM {{lines}} l {{line:since}} WHERE {_IS_VOID}
-    ORDER BY l.since LIMIT {MAX_VOID}"""
+    ORDER BY l.since LIMIT {MAX_VOID} {{skip}}"""
 VOID_SLOT = """UPDATE {lines} SET slot = 0, since = 0
     WHERE place = ? AND queue = ? AND since + 0 > {now} AND slot + 0 > 0"""
 _STATE = f"""{{now}}, {FIRST_SLOT}, {FIRST_DELAYED}, {FIRST_READY},
@@ -229,10 +229,10 @@ def queues_with_jobs(read: QueryRunner, skips: bool) -> list[set[str]]:
 
 def void_slots(read: QueryRunner) -> None:
     """Reset some slots that were calculated before the clock went back, so that their lines are
-    tried."""
+    tried. Skips those that somebody has locked."""
     (found,) = read(Query(VOID_LINES))
     if found.rows:
-        read(*(Query(VOID_SLOT, row) for row in found.rows))
+        read(*(Query(VOID_SLOT, row) for row in sorted(found.rows)))
 
 
 def load_states(
