@@ -102,10 +102,12 @@ class Beside:
     """An act of another engine, in a thread, that is begun within a transaction. This goes on when
     the act is over, or waits for a lock."""
 
-    def __init__(self, engine: PostgreSQLEngine, server: PostgreSQL) -> None:
+    def __init__(
+        self, engine: PostgreSQLEngine, server: PostgreSQL, thread: ThreadPoolExecutor
+    ) -> None:
         self.engine = engine
         self._server = server
-        self._thread = ThreadPoolExecutor(1)
+        self._thread = thread
         self._pid = self._thread.submit(lambda: engine.session.wire.raw.backend_pid).result(60)
         self._begun: list[Future[object]] = []
 
@@ -126,8 +128,9 @@ class Beside:
 @pytest.fixture
 def beside(
     postgresql: PostgreSQLEngine, postgresql_server: PostgreSQL, opened: OpenEngine
-) -> Beside:
-    return Beside(opened(postgresql.url, postgresql.namespace), postgresql_server)
+) -> Iterator[Beside]:
+    with ThreadPoolExecutor(1) as thread:  # its end closes its connection
+        yield Beside(opened(postgresql.url, postgresql.namespace), postgresql_server, thread)
 
 
 @pytest.mark.parametrize("what", ["a window", "a gate"])
