@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tests.chaos import jobs, producer
 from tests.chaos.brokers import Broker
+from tests.chaos.records import parse_ledger
 from tests.support.cli import environment
 from tests.support.fake_clock import fake_clock
 from tests.support.pool import Pool
@@ -141,10 +142,9 @@ class Fleet:
             file.seek(0, os.SEEK_END)
 
             def look() -> int | None:
-                for line in file:
-                    what, _, where, _, pid, *_ = line.split()
-                    if what == "end" and int(where) == node:
-                        return int(pid)
+                for one in parse_ledger(file.read()):
+                    if one.what == "end" and one.node == node:
+                        return one.pid
                 return None
 
             with suppress(AssertionError):

@@ -41,14 +41,15 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def note(what: str, job: Job) -> None:
     """One line: what, id, node, pool (its session's leader is the master), pid, seconds of the
     monotonic and of the wall clock, name, and the tenant if few of its jobs run at once, or the
-    schedule and the tick of a periodic one."""
+    schedule and the tick of a periodic one. A kill may cut it at a page's end: then the dot is
+    missing, and the next line begins on its own."""
     who = f"{os.environ[NODE]} {os.getsid(0)} {os.getpid()}"
     when = f"{time.monotonic():.6f} {time.time():.3f}"
     of = f" {tenant_of(job)}" if isinstance(job, (AtOnce, AtOnceOption)) else ""
     if job.scheduled_at is not None:
         tick = (job.scheduled_at - EPOCH) // timedelta(microseconds=1)
         of = f" {job.payload['schedule']}@{tick}"
-    line = f"{what} {job.id} {who} {when} {type(job).__name__}{of}\n"
+    line = f"\n{what} {job.id} {who} {when} {type(job).__name__}{of} .\n"
     file = os.open(os.environ[LEDGER], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     os.write(file, line.encode())
     os.close(file)

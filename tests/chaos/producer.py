@@ -97,7 +97,7 @@ class Unfinished:
                 whole, _, _ = file.read().rpartition(b"\n")
             self._read += len(whole) + 1 if whole else 0
             for line in whole.decode().splitlines():
-                what, id, *_ = line.split()
+                what, id = line.split()[:2] if line.endswith(" .") else ("", "")
                 if what in OVER:
                     self._ids.pop(id, None)
         given_up = time.monotonic() - PATIENCE

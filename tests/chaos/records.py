@@ -136,10 +136,12 @@ class Evidence(NamedTuple):
 
 
 def parse_ledger(text: str) -> list[Line]:
-    """Its lines; one that was not written whole is an error."""
+    """Its lines, without those that a kill has cut."""
     lines = []
     for raw in text.splitlines():
-        what, id, node, pool, pid, at, wall, job, *of = raw.split()
+        if not raw.endswith(" ."):
+            continue
+        what, id, node, pool, pid, at, wall, job, *of = raw.split()[:-1]
         when = float(at), job, float(wall)
         lines.append(Line(what, id, int(node), int(pid), *when, int(pool), *of))
     return lines

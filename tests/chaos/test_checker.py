@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from poolq.engines.spans import GATE_SPAN
 from tests.chaos.checker import check
 from tests.chaos.jobs import AT_ONCE, RELEASED
@@ -222,11 +220,11 @@ def test_stale_settlements_are_counted() -> None:
 
 
 def test_a_ledger_is_read_line_by_line() -> None:
-    line = "start 0192 1 4700 4711 12.500000 1700000000.250 Quick\n"
-    wall = 1_700_000_000.25
-    assert parse_ledger(line) == [Line("start", "0192", 1, 4711, 12.5, "Quick", wall, 4700)]
-    with pytest.raises(ValueError, match="values to unpack"):
-        parse_ledger(line + "end 0192")
+    line = "\nstart 0192 1 4700 4711 12.500000 1700000000.250 Quick .\n"
+    found = Line("start", "0192", 1, 4711, 12.5, "Quick", 1_700_000_000.25, 4700)
+    assert parse_ledger(line) == [found]
+    for cut in range(len(line) - 1):  # by a kill
+        assert parse_ledger(line + line[:cut] + line) == [found] * 2
 
 
 def test_what_came_and_went_while_the_store_was_to_be_put_back_may_not_be_counted() -> None:

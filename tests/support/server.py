@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
-from tests.support.wait import until
+from tests.support.wait import patience, until
 
 HOST = "127.0.0.1"
 SYSTEM_PATH = os.pathsep.join(  # a user's PATH has no sbin, where Debian keeps mariadbd
@@ -166,7 +166,7 @@ class Server(ABC):
         process.send_signal(how)
         process.send_signal(signal.SIGCONT)  # it may be frozen
         try:
-            process.wait(self.stop_timeout)
+            process.wait(patience(self.stop_timeout))
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
