@@ -28,7 +28,7 @@ from tests.conftest import url_of
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import SECOND, Worker
 from tests.contract.test_sql_postgresql import told
-from tests.contract.waiters import LONG, SHORT
+from tests.contract.waiters import LONG, SHORT, quiet
 from tests.support.layers import (
     LAYERS,
     MOMENTS,
@@ -486,3 +486,25 @@ def test_an_open_transaction_holds_nobody_up(engine: Engine, layer: Layer) -> No
     engine.recover("w1", None)
     layer.commit()
     assert sum(one.ready + one.delayed for one in engine.counts() if one.queue == "q") == 7 + 1
+
+
+@pytest.mark.parametrize("engine_url", ["mariadb", "postgresql"], indirect=True)
+@pytest.mark.parametrize("queues", [["q"], None], ids=["named", "all"])
+def test_nor_who_waits_for_other_jobs(
+    engine: Engine, open_layer: OpenLayer, queues: list[str] | None
+) -> None:
+    """A keeper of an idle pool."""
+    layer, worker = open_layer("driver"), Worker(engine)
+    ship(1, queue="q")
+    worker.drain()
+    quiet(engine, queues)
+    layer.begin()
+    with poolq.within(layer.given):
+        ship(2, queue="q")
+        ship(3, queue="q", delay=3600)
+        poolq.dispatch("jobs:Gated", queue="q", concurrent=poolq.Concurrent(1))
+    assert engine.wait(queues, 1) == 0
+    late = ship(4, queue="q")
+    assert engine.wait(queues, LONG) > 0
+    assert [one.id for one in worker.claim(10)] == [late]
+    layer.commit()

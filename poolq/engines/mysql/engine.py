@@ -95,15 +95,17 @@ _NOT_PAUSED = "NOT EXISTS (SELECT 1 FROM {queues} p WHERE p.queue = name AND p.p
 #: On MariaDB, the server itself waits, and answers once something is due. So a wait costs one round
 #: trip instead of one per poll. After the answer, the waiter checks whether it may take the wake-up
 #: (`sql/queues/wakeups.py`). Each iteration of the loop has its own NOW and view of the tables.
-#: MySQL does not allow such loops outside of stored programs.
+#: Only a SELECT does not wait for rows that others have locked. MySQL does not allow such loops
+#: outside of stored programs.
 WAIT_FOR_NAMED = f"""BEGIN NOT ATOMIC
     DECLARE turns INT DEFAULT ?;
-    WHILE turns > 0 AND NOT EXISTS (SELECT 1 FROM {{queues}} q
-        WHERE q.queue {{in_list}} AND q.paused = 0
-        AND ({FIRST_READY} IS NOT NULL OR {FIRST_DELAYED} <= {{now}} OR {FIRST_SLOT} <= {{now}}
-            OR {FIRST_GATE} IS NOT NULL)
-    ) DO
-        DO SLEEP(? / 1000000);
+    DECLARE found INT DEFAULT 0;
+    WHILE turns > 0 AND found = 0 DO
+        SELECT EXISTS (SELECT 1 FROM {{queues}} q WHERE q.queue {{in_list}} AND q.paused = 0
+            AND ({FIRST_READY} IS NOT NULL OR {FIRST_DELAYED} <= {{now}} OR {FIRST_SLOT} <= {{now}}
+                OR {FIRST_GATE} IS NOT NULL)
+        ) INTO found;
+        DO SLEEP((1 - found) * ? / 1000000);
         SET turns = turns - 1;
     END WHILE;
 END"""
@@ -113,8 +115,8 @@ def _until_due(place: str, is_due: str) -> str:
     """Return a loop that ends with `found` = 1 if a queue that is not paused has something due."""
     return f"""SET name = '';
         WHILE found = 0 AND name IS NOT NULL DO
-            SET name = ({next_after(place, "name")});
-            SET found = name IS NOT NULL AND {_NOT_PAUSED} AND COALESCE({is_due}, 0);
+            SELECT ({next_after(place, "name")}) INTO name;
+            SELECT name IS NOT NULL AND {_NOT_PAUSED} AND COALESCE({is_due}, 0) INTO found;
         END WHILE;"""
 
 
@@ -129,9 +131,7 @@ WAIT_FOR_ANY = f"""BEGIN NOT ATOMIC
         {_until_due(LINES, f"({first_due(LINES, 'name')} <= {{now}} OR {_GATE_IS_DUE})")}
         {_until_due(QUEUED, "1")}
         {_until_due(DELAYED, f"{first_due(DELAYED, 'name')} <= {{now}}")}
-        IF found = 0 THEN
-            DO SLEEP(? / 1000000);
-        END IF;
+        DO SLEEP((1 - found) * ? / 1000000);
         SET turns = turns - 1;
     END WHILE;
 END"""
