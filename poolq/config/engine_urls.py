@@ -5,6 +5,7 @@ and a database name for MySQL. The engine checks the options in the query.
 """
 
 import re
+from ipaddress import IPv6Address
 from pathlib import Path
 from urllib.parse import quote, unquote
 
@@ -157,10 +158,13 @@ def _check_server(known: str, location: str, query: str, url: str) -> None:
 
 
 def _can_be(host: str) -> bool:
-    """Return whether this is empty or a valid host name, with 1 to 63 bytes between dots."""
+    """Return whether this is empty, an IPv6 address in brackets, or a valid host name, with 1 to 63
+    bytes between dots."""
     try:
-        return host.startswith("[") or bool(unquote(host).encode("idna") or not host)
-    except UnicodeError:
+        if host.startswith("["):
+            return bool(IPv6Address(unquote(host[1:-1])))
+        return bool(unquote(host).encode("idna") or not host)
+    except ValueError:  # also UnicodeError
         return False
 
 

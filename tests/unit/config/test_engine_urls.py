@@ -78,6 +78,7 @@ def test_a_folder_with_odd_characters_survives_the_url() -> None:
         ("redis://h/one", "no database number"),
         ("redis://[::1", "invalid host"),
         ("redis+sentinel://a:1,,b/main", "invalid host"),
+        ("mysql://u:s@[1]/shop", "invalid host"),
         ("mysql://h", "names no database"),
         ("mysql://h/", "names no database"),
         ("mysql://h/a/b", "names no database"),
