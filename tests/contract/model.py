@@ -102,7 +102,8 @@ class Sliding(NamedTuple):
 
 class Slot(NamedTuple):
     """The slots of a granted job: the last start and the first end of its windows. `sure`: the
-    clock has not gone back behind that start."""
+    clock has not gone back behind that start, nor from behind that end, at which an engine may
+    have forgotten them."""
 
     start: int
     end: int
@@ -206,7 +207,7 @@ class Model:
             for job in self.jobs.values():
                 if job.wait is not None:
                     job.wait = self._after_jump(job.wait, now)
-                if job.slot is not None and job.slot.start > now:
+                if job.slot is not None and not job.slot.start <= now <= self.now < job.slot.end:
                     job.slot = job.slot._replace(sure=False)
                 for line in job.lines - {one for one in job.lines if one[1] == GATE_SPAN}:
                     self.old_slots[job.queue, line] |= self._old_spans(line, now)
