@@ -14,6 +14,7 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from math import inf
 
 from poolq.control.protocol import Answer, AnswerWithFd, BadRequest, Reply, Wait, refusal, to_line
 from poolq.system.identity import peer_name, user_names
@@ -49,7 +50,7 @@ class ControlServer:
         self._listener = listener
         self._handle = handle
         self._clients: dict[int, _Connection] = {}
-        self._accept_again_at = 0.0
+        self._accept_again_at = inf
         self._epoll = select.epoll(MAX_CLIENTS + 1)
         self._epoll.register(listener, select.EPOLLIN)
         self.fd = self._epoll.fileno()
@@ -60,13 +61,13 @@ class ControlServer:
 
     def listen(self, listener: socket.socket) -> None:
         """Listen on another socket. The old one is closed already."""
-        self._listener, self._accept_again_at = listener, 0.0
+        self._listener, self._accept_again_at = listener, inf
         self._epoll.register(listener, select.EPOLLIN)
 
     def serve(self, now: float) -> None:
         """Read from clients, answer those whose awaited event has happened, and accept new ones."""
-        if self._accept_again_at and now >= self._accept_again_at:
-            self._accept_again_at = 0.0
+        if now >= self._accept_again_at:
+            self._accept_again_at = inf
             self._epoll.register(self._listener, select.EPOLLIN)
         pending = False
         for fd, events in self._epoll.poll(0, MAX_CLIENTS + 1):

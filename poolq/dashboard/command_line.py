@@ -2,7 +2,6 @@
 `poolq`, completes names with tab, and remembers earlier commands. `foreground.py` runs commands.
 """
 
-import os
 import re
 import shlex
 from collections.abc import Sequence
@@ -68,12 +67,20 @@ def _recall(line: CommandLine, history: Sequence[str], by: int) -> None:
     line.text = history[-line.back] if line.back else line.draft
 
 
+def _common_start(words: Sequence[str]) -> str:
+    """Return the characters with which all words begin."""
+    start = min(words, default="")
+    while not all(word.startswith(start) for word in words):
+        start = start[:-1]
+    return start
+
+
 def _complete(line: CommandLine, state: ScreenState, snapshot: Snapshot) -> None:
     """Complete the last word, or the value of an option: add what all names that begin with it have
     in common. If several names do, show them."""
     word = re.split("[ =]", line.text)[-1]
     found = [name for name in _names(state, snapshot) if name.startswith(word)]
-    rest = os.path.commonprefix(found)[len(word) :]  # noqa: RUF071  # words, not paths
+    rest = _common_start(found)[len(word) :]
     line.text += rest + " " * (len(found) == 1)
     line.offers = tuple(found[:MAX_OFFERS]) if len(found) > 1 else ()
 

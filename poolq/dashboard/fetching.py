@@ -7,6 +7,7 @@ what was fetched, messages, progress, and the numbers of jobs for which question
 """
 
 from dataclasses import replace
+from math import inf
 
 from poolq.dashboard import questions
 from poolq.dashboard.action_runner import PROGRESS, ActionResult
@@ -132,8 +133,8 @@ def outdate(state: ScreenState) -> None:
     """Fetch everything again, since an action has changed it. A fetch that is running may have read
     data from before the action, so everything is fetched once more after it."""
     state.outdated = state.fetching
-    state.failures_due = 0.0
+    state.failures_due = -inf
     if state.jobs is not None:
-        state.jobs.due = 0.0
+        state.jobs.due = -inf
     if state.detail is not None:
-        state.detail.due = 0.0
+        state.detail.due = -inf

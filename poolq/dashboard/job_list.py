@@ -111,7 +111,7 @@ class JobList:
     outer_filter: str = ""
     text: str = ""
     found: FoundJobs | None = None
-    due: float = 0.0
+    due: float = -inf
     error: str = ""
 
     @property
@@ -132,7 +132,7 @@ class JobList:
 
     def restart(self, *, status: str, text: str) -> None:
         """Begin again with another status or filter."""
-        self.status, self.text, self.found, self.due = status, text, None, 0.0
+        self.status, self.text, self.found, self.due = status, text, None, -inf
 
     def fail(self, error: str, now: float) -> None:
         self.error, self.due = error, now + RETRY_INTERVAL

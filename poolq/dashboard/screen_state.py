@@ -3,6 +3,7 @@ open question, detail or command line. `key_bindings.py` changes it; drawing rea
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import NamedTuple
 
 from poolq.dashboard.job_list import FoundFailures, JobList, JobsRequest, JobView
@@ -63,7 +64,7 @@ class Detail:
     waits: bool = False
     scroll: int = 0
     job: JobView | None = None
-    due: float = 0.0
+    due: float = -inf
     progress: JobProgress | None = None
     follows: LineFilter | None = None
     log: str = ""
@@ -128,7 +129,7 @@ class ScreenState:
     jobs: JobList | None = None
     skew: float = 0.0
     failures: FoundFailures = field(default_factory=FoundFailures)
-    failures_due: float = 0.0
+    failures_due: float = -inf
     fetching: Action | None = None
     outdated: Action | None = None
     page: int = 10  # lines or rows by which a page key moves, set when they are drawn

@@ -125,7 +125,7 @@ class Keeper:
         self._ticker = Ticker(self._engine, reporter.report, self._beat_if_due, generation)
         self._unrecovered: set[int] = set()  # seqs; recovery failed since the last heartbeat
         self._orphans = Orphans(scores, self._warn)
-        self._next_beat = self._next_takeover = self._next_sweep = 0.0
+        self._next_beat = self._next_takeover = self._next_sweep = -inf
         self._up = True
         self._sampler = ResourceSampler(scores)
         self._recorder = SampleRecorder(scores)

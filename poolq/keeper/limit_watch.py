@@ -8,6 +8,7 @@ so that a limit with short windows does not come and go.
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
+from math import inf
 
 from poolq.engines.base import LimitUse
 from poolq.jobs.limits import Gate, HeldKey, Listed, Window, is_sliding
@@ -45,7 +46,7 @@ class _WatchedLimit:
     def __init__(self, now: float, use: LimitUse, since: float | None) -> None:
         self.use = use
         self.since = since
-        self.used_at = 0.0
+        self.used_at = -inf
         self.held_at: float | None = None
         self.came = 0
         self._window = window_of(use.rule)
@@ -112,7 +113,7 @@ class LimitWatch:
         #: By key: the last count of jobs that were held back, and their total over time.
         self._held: dict[str, tuple[int, SlidingWindow]] = {}
         self._since = {(one.key, one.window, one.is_hold): one.since for one in before}
-        self._observed_at = 0.0  # 0.0: never
+        self._observed_at: float | None = None
 
     def observe(
         self,
@@ -145,9 +146,10 @@ class LimitWatch:
 
     def _add_held(self, now: float, key: str, count: int) -> None:
         if key not in self._held:
-            first = 0 if self._observed_at else count  # it is not known when these were held
+            before = self._observed_at
+            first = count if before is None else 0  # it is not known when these were held
             self._held[key] = first, SlidingWindow(HELD_SPAN)
-            self._held[key][1].add(self._observed_at or now, first)
+            self._held[key][1].add(now if before is None else before, first)
         last, totals = self._held[key]
         # `count` falls if a worker forgets the key: see `notes.MAX_KEYS`.
         more = max(0, count - last)

@@ -8,6 +8,7 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from math import inf
 from sys import maxsize
 from time import monotonic, monotonic_ns
 
@@ -59,7 +60,7 @@ class Observer(threading.Thread):
         self._trends: dict[str, QueueTrends] = {}
         self._complaint = ""
         self._failures = 0
-        self._bloat, self._bloat_due = "", 0.0
+        self._bloat, self._bloat_due = "", -inf
         before = read(self._page.read())
         #: By queue: how many jobs it had received at the previous keeper's last observation.
         self._dispatched = {one.queue: one.dispatched for one in before.queues} if before else {}

@@ -19,6 +19,7 @@ import os
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
+from math import inf
 from pathlib import Path
 from time import monotonic
 
@@ -40,7 +41,7 @@ class Orphans:
         self._warn = warn
         self._dumped: dict[tuple[int, RunningJob], float] = {}
         self._resumed: set[int] = set()  # the seqs of workers that the master may have stopped
-        self._resumed_at = 0.0
+        self._resumed_at = -inf
         self._suspend_credit = 0.0
 
     def suspended(self, seconds: float) -> None:

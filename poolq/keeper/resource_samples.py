@@ -1,6 +1,7 @@
 """Samples the memory and processor time of the workers, for the keeper."""
 
 import os
+from math import inf
 from time import monotonic, monotonic_ns
 
 from poolq.monitor.rates import SlidingWindow
@@ -23,7 +24,7 @@ class WorkerSampler:
         self._share = 0
         self._memory = SlidingWindow(GROWTH_SPAN)
         self._seen: tuple[int, int, int] | None = None
-        self._due = 0.0
+        self._due = -inf
 
     def is_due(self, row: Row, now: float) -> bool:
         """Return whether to sample the worker now: while it stays idle, once in IDLE_INTERVAL."""

@@ -9,6 +9,7 @@
 """
 
 import threading
+from math import inf
 from time import monotonic, monotonic_ns
 
 from poolq.common.backoff import ExponentialPause
@@ -41,7 +42,7 @@ class Waiter(threading.Thread):
         self._wakeups = wakeups
         self._reporter = reporter
         self._turn = 0
-        self._next_check = self._next_ring = 0.0
+        self._next_check = self._next_ring = -inf
         self._ring_interval = config.sleep / RINGS_PER_SLEEP
         self._paused: frozenset[str] = frozenset()
 

@@ -8,6 +8,7 @@ import os
 import select
 import threading
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
 from time import monotonic, time
 
@@ -83,7 +84,7 @@ class Sink(threading.Thread):
         self._news = threading.Event()
         self._closing = False
         self._reopen = False
-        self._writing = 0.0
+        self._writing = inf
         self._failing = False
         self._broken = False
         self._last_error = ""
@@ -103,7 +104,7 @@ class Sink(threading.Thread):
     def stalled(self) -> bool:
         """Return whether the output accepts nothing, or takes too long."""
         writing = self._writing
-        return self._failing or (writing > 0 and monotonic() - writing > STALL_TIMEOUT)
+        return self._failing or monotonic() - writing > STALL_TIMEOUT
 
     def finish(self, timeout: float) -> None:
         """Write everything in at most `timeout` seconds, unless nobody reads the output."""
@@ -167,7 +168,7 @@ class Sink(threading.Thread):
                 self._failing = self._broken = False
             if self._reopen:
                 self._reopen_file()
-        self._writing = 0.0
+        self._writing = inf
 
     def _pause(self, seconds: float) -> None:
         """Wait, but not if the file is to be reopened. New lines do not shorten the wait."""

@@ -4,6 +4,8 @@ A generation is accepted when its canary can take jobs. If the canary or its tem
 the generation is refused. Then the old generation keeps serving; without one, the pool ends.
 """
 
+from math import inf
+
 from poolq.errors import BOOT_FAILED, CANNOT_START
 from poolq.master.actions import SpawnWorker
 from poolq.master.state import Mode, Pool, Trial
@@ -12,14 +14,14 @@ TEMPLATE_LOST = "the template was lost"
 LOST_RETRY_DELAY = 10.0  # seconds from a refusal until a lost template is loaded again
 
 
-def reload(pool: Pool, why: str, not_before: float = 0.0) -> bool:
+def reload(pool: Pool, why: str, not_before: float = -inf) -> bool:
     """Begin to try a new generation. Returns False if the pool is ending. Returns False, too, if a
     trial is under way; another trial then begins when that one is over."""
     if pool.mode is not Mode.RUN:
         return False
     trial = pool.trial
     if trial is not None and not pool.has_begun(trial):
-        trial.not_before, trial.why = 0.0, why  # the waiting trial begins now
+        trial.not_before, trial.why = -inf, why  # the waiting trial begins now
         return True
     if trial is not None:
         trial.again = True

@@ -52,7 +52,7 @@ class DashboardProcess:
         self._errors = self.pipes.writers.named("dashboard")
         self._closed_by_user = mmap.mmap(-1, 1)  # shared with the dashboard
         self._pid = self._pidfd = self._deaths = 0
-        self._started_at, self._due = -inf, 0.0
+        self._started_at = self._due = -inf
 
     def tend(self, now: float) -> None:
         """Start the dashboard if none runs. To be called in each turn of the master's loop;

@@ -6,6 +6,7 @@ Signal handlers only queue the signal (`system/signal_queue.py`); `commands.py` 
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from time import monotonic
 
 from poolq.errors import Refused
@@ -29,8 +30,8 @@ class SignalCommands:
     def __post_init__(self) -> None:
         self._had_terminal = has_terminal()
         self._nohup = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
-        self._hung_up_at = -MIN_SIGNAL_INTERVAL
-        self._interrupted_at = self._last_interrupt_at = -MIN_SIGNAL_INTERVAL
+        self._hung_up_at = -inf
+        self._interrupted_at = self._last_interrupt_at = -inf
 
     def obey(self, name: str) -> None:
         """Obey a signal that has arrived. A refusal goes to the log."""

@@ -197,7 +197,7 @@ class Slot(msgspec.Struct):
     number: int
     procs: list[WorkerProcess] = []
     failures: int = 0
-    not_before: float = 0.0
+    not_before: float = -inf
     closing: bool = False
     restarts: int = 0
 
@@ -225,7 +225,7 @@ class Trial(msgspec.Struct):
     generation: int
     why: str
     again: bool = False
-    not_before: float = 0.0
+    not_before: float = -inf
 
 
 class HelperProcess(msgspec.Struct):
@@ -263,10 +263,10 @@ class Pool(msgspec.Struct):
     paused: bool = False
     keeper: HelperProcess | None = None
     keeper_failures: int = 0
-    keeper_not_before: float = 0.0
+    keeper_not_before: float = -inf
     logger: HelperProcess | None = None
     logger_failures: int = 0
-    logger_not_before: float = 0.0
+    logger_not_before: float = -inf
     broker_reached: bool = False
     queues_empty: bool = False
     deadline: float = inf
@@ -317,6 +317,6 @@ class Pool(msgspec.Struct):
 
     def has_begun(self, trial: Trial) -> bool:
         """Return whether the trial has begun; if not, it waits for its `not_before`."""
-        if not trial.not_before or trial.generation in self.templates:
+        if trial.not_before == -inf or trial.generation in self.templates:
             return True
         return any(proc.generation == trial.generation for proc in self.procs())

@@ -7,6 +7,8 @@ so that a deploy over many lines holds up no other jobs. If a claim finds no suc
 looks again after ASK_INTERVAL seconds: by then, others may have parked jobs or resumed a queue.
 """
 
+from math import inf
+
 ASK_EVERY, ASK_INTERVAL = 8, 60.0
 
 
@@ -14,7 +16,7 @@ class Asking:
     def __init__(self) -> None:
         self._claims = 0
         self._idle = False
-        self._from = 0.0
+        self._from = -inf
 
     def is_due(self, now: float) -> bool:
         """Return whether the next claim is to be such a line's first job; `now` in seconds."""

@@ -116,7 +116,7 @@ def _live(
 ) -> int:
     config = setup.config
     limit = max(config.node_ttl, config.sleep)
-    orphaned_at = 0.0
+    orphaned_at: float | None = None
 
     def pause(seconds: float, urgent: bool) -> bool:
         """Wait; return True to give up, at the latest `limit` seconds after the master's death."""
@@ -126,7 +126,7 @@ def _live(
             raise EngineError(signals.limits.lowered)
         signals.wait(seconds)
         if signals.orphaned:
-            orphaned_at = orphaned_at or monotonic()
+            orphaned_at = monotonic() if orphaned_at is None else orphaned_at
             return not urgent or monotonic() - orphaned_at > limit
         return signals.stopping and not urgent
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from math import inf
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -200,7 +201,7 @@ def test_a_waiter_that_may_not_look_looks_at_the_queues_of_which_it_was_told(
     assert postgresql.wait(None, 0.01) == 0
     push(postgresql, "a", queue="new")
     monkeypatch.setattr(type(postgresql._cursors.queues), "has_time", lambda _: False)
-    postgresql._watch.heard, postgresql._watch.look_at = {"new"}, 0.0
+    postgresql._watch.heard, postgresql._watch.look_at = {"new"}, -inf
     assert [one.queue for one in postgresql._load_due_states(None)[0]] == ["new"]
 
 

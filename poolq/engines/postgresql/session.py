@@ -7,6 +7,7 @@ a transaction takes several round trips.
 import re
 import time
 from collections.abc import Callable, Sequence
+from math import inf
 
 from psycopg import pq
 
@@ -63,7 +64,7 @@ class PostgreSQLSession(ServerSession[ServerError]):
     ) -> None:
         self.wire, _, self.statements, self.beginning = opened
         super().__init__(opened.name, options, self.wire.raw.socket, on_lost, on_used)
-        self._announced_at = 0.0
+        self._announced_at = -inf
 
     def store_one(self, push: Push) -> bool:
         """Store a job without options in the database, which takes a fifth less than otherwise."""
@@ -79,7 +80,7 @@ class PostgreSQLSession(ServerSession[ServerError]):
         now = time.monotonic()
         since = now - self._announced_at
         if since >= ANNOUNCE_INTERVAL:
-            first = [] if self._announced_at else [Query(LISTEN)]
+            first = [Query(LISTEN)] if self._announced_at == -inf else []
             self.read(*first, Query(ANNOUNCE))
             self._announced_at = now
         return since >= ANNOUNCED

@@ -6,6 +6,7 @@ lists the keys and explains them.
 
 import json
 from collections.abc import Callable, Sequence
+from math import inf
 from time import monotonic
 
 from poolq.engines import base, sanitize
@@ -307,7 +308,7 @@ class RedisEngine(Engine):
     def _note_ttl(self, queues: Queues) -> int:
         """Return for how many milliseconds the server must note that this engine waits on these
         queues by name; 0 if it needs no note, or has a recent one."""
-        if queues is None or monotonic() < self._noted.get(tuple(queues), 0.0):
+        if queues is None or monotonic() < self._noted.get(tuple(queues), -inf):
             return 0
         self._noted = {tuple(queues): monotonic() + NOTE_INTERVAL}
         return round(NOTE_TTL * 1000)

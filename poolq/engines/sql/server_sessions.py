@@ -167,13 +167,13 @@ class ServerSession(Session, Generic[E]):
             self.busy = False
 
     def _retry_until_done(self, act: Callable[[], T]) -> T:
-        end, faults = 0.0, self.faults
+        end, faults = None, self.faults
         while True:
             try:
                 return act()
             except faults.raised as error:
                 now = time.monotonic()
-                end = end or now + RETRY_TIMEOUT
+                end = now + RETRY_TIMEOUT if end is None else end
                 if not faults.can_retry(error) or now > end:
                     if faults.is_lost(error):
                         self._on_lost(self)

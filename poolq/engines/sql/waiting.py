@@ -6,6 +6,7 @@ queues of which it was told, in which something is or comes due, and whose wake-
 """
 
 from collections.abc import Collection
+from math import inf
 from time import monotonic
 
 from poolq.engines.base import Queues
@@ -33,7 +34,7 @@ class Watch:
     def __init__(self, cursors: ScanCursors) -> None:
         self.heard: set[str] = set()
         self.known: dict[str, int] = {}
-        self.look_at = 0.0
+        self.look_at = -inf
         self._cursors = cursors
         self._queues: Queues = None
         self._is_new = False
@@ -41,7 +42,7 @@ class Watch:
 
     def begin(self) -> None:
         """Look over all queues now and once more, because nobody was told of the waiter before."""
-        self.look_at, self._is_new = 0.0, True
+        self.look_at, self._is_new = -inf, True
         self.heard.update(self.known)
 
     def load(

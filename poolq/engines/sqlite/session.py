@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache
 from itertools import count, repeat
+from math import inf
 from time import monotonic
 from typing import TypeVar
 
@@ -133,7 +134,7 @@ class SQLiteSession(Session):
         self.watcher = Watcher(options.file)
         self._raw: sqlite3.Connection | None = None
         self._cursor: sqlite3.Cursor | None = None  # for single jobs
-        self._checked_at = 0.0
+        self._checked_at = -inf
         self._identity: tuple[int, int] | None = None
         self._writing = False
         forks.register(self)

@@ -22,6 +22,7 @@ import sqlite3
 from _thread import allocate_lock, start_new_thread
 from collections.abc import Callable
 from contextlib import suppress
+from math import inf
 from pathlib import Path
 from random import random
 from time import monotonic, sleep
@@ -146,7 +147,7 @@ class WriteLock:
     def __init__(self, file: Path) -> None:
         self._file = file
         self._locks: dict[str, _Lock] = {}
-        self._progress_at = 0.0
+        self._progress_at = -inf
         self.polite_writes = 0
         self._interrupted = False
 
@@ -175,7 +176,7 @@ class WriteLock:
             raise failed from error
         if gives_way:
             self._locks["line"].release()
-        began = 0.0
+        began: float | None = None
         while True:
             try:
                 result = begin()
@@ -247,11 +248,11 @@ class WriteLock:
         if self._interrupted:
             raise interrupted(self._file)
 
-    def _back_off(self, began: float, patience: float) -> float:
+    def _back_off(self, began: float | None, patience: float) -> float:
         """Sleep before the next attempt. The longer the wait has lasted, the shorter the sleep."""
         now = monotonic()
         self.polite_writes = POLITE_WRITES
-        began = began or now
+        began = now if began is None else began
         waited = now - began
         self._check()
         if waited > patience:

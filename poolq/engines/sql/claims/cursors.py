@@ -21,6 +21,7 @@ are new to this process are read from NEAR microseconds ago.
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from math import inf
 from time import monotonic, time
 
 from poolq.engines.sql.location import DELAYED, QUEUED, RETURNED
@@ -125,7 +126,7 @@ class ScanCursors:
         this due time."""
         if self.keeps:
             first = due, ""
-            self._known[queue, RETURNED] = min(first, self.of(queue, RETURNED) or first), 0.0
+            self._known[queue, RETURNED] = min(first, self.of(queue, RETURNED) or first), -inf
         else:
             self._known.pop((queue, QUEUED), None)
 

@@ -9,6 +9,7 @@ for the next name of a queue with ready jobs, so new ones are noticed sooner.
 """
 
 from collections.abc import Collection, Sequence
+from math import inf
 from time import monotonic
 from typing import NamedTuple
 
@@ -33,7 +34,7 @@ class Turns(NamedTuple):
     names: Sequence[str] = ()
     last: str = ""
     end: str | bytes = ""
-    until: float = 0.0
+    until: float = -inf
     paused: Collection[str] = ()
     asked: str | bytes = ""
     lined: frozenset[str] = frozenset()
