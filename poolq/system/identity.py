@@ -30,7 +30,8 @@ def pid_namespace() -> str:
 
 
 def start_time(pid: int) -> int | None:
-    """Return when the process started, in clock ticks since boot; None if it has ended."""
+    """Return when the process started, in clock ticks since boot; None if it has ended or is hidden
+    from this user."""
     fields = _stat(pid)
     return None if fields is None or fields[0] in b"ZX" else int(fields[19])
 
@@ -49,10 +50,11 @@ def state(pid: int) -> bytes:
 
 
 def _stat(pid: int) -> list[bytes] | None:
-    """Return the fields of a process's `stat` from its state on; None if it has ended."""
+    """Return the fields of a process's `stat` from its state on; None if it has ended or is hidden
+    from this user. (With hidepid=1, the file cannot be read. With 2 or 4, it is not there.)"""
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
-    except (FileNotFoundError, ProcessLookupError):
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
         return None
     return stat[stat.rindex(b")") + 2 :].split()
 
@@ -125,18 +127,21 @@ def is_gone_here(boot: str, pidns: str, pid: int, since: int) -> bool:
     for a process hidden by hidepid or ProtectProc; only missing heartbeats show its end."""
     if (boot, pidns) != (boot_id(), pid_namespace()):
         return False
-    found = start_time(pid)
-    return found != since and not (found is None and _hidden(pid))
+    started = start_time(pid)
+    return started != since and not (started is None and _hidden(pid))
 
 
 def _hidden(pid: int) -> bool:
+    """Return whether a process has this pid although its `stat` cannot be read."""
+    if _stat(pid) is not None:
+        return False
     try:
         os.kill(pid, 0)
     except OSError as error:
         return isinstance(error, PermissionError)
     except OverflowError:  # no process has such a high number
-        pass
-    return False
+        return False
+    return True
 
 
 def worker_name(node: str, seq: int) -> str:

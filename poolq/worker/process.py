@@ -122,8 +122,8 @@ def _live(
         """Wait; return True to give up, at the latest `limit` seconds after the master's death."""
         nonlocal orphaned_at
         setup.row.beat()
-        if not signals.limits.restore():
-            raise EngineError(signals.limits.lowered)
+        if not signals.attributes.restore():
+            raise EngineError(signals.attributes.damage)
         signals.wait(seconds)
         if signals.orphaned:
             orphaned_at = monotonic() if orphaned_at is None else orphaned_at
@@ -148,12 +148,12 @@ def _live(
     callbacks.on.started.is_news = lambda text: notes.first_warning(f"g{generation} {text}")
     callbacks.on.started.call()
     signals.keep_timers()
-    signals.limits.remember()
+    signals.attributes.remember()
     signals.restore()
     setup.ready()
     code = loop.run()
-    if code == 0 and signals.limits.lowered:
-        setup.reporter.report(Note("warning", f"{signals.limits.lowered}; {EXITING}"))
+    if code == 0 and signals.attributes.damage:
+        setup.reporter.report(Note("warning", f"{signals.attributes.damage}; {EXITING}"))
     callbacks.call_stopping()
     return code
 

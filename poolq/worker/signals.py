@@ -12,7 +12,7 @@ import signal
 from collections.abc import Callable, Sequence
 
 from poolq.system.child_signals import ChildSignals
-from poolq.worker.resource_limits import ResourceLimits
+from poolq.worker.process_attributes import ProcessAttributes
 
 #: The C function takes 50 ns; `signal.getsignal`, which creates an enum, takes 2 µs.
 _handler_of: Callable[[int], object] = _signal.getsignal
@@ -23,13 +23,13 @@ _TIMER_SIGNALS = {signal.SIGALRM, *_CPU_TIMERS.values()}
 
 
 class WorkerSignals(ChildSignals):
-    """Restores the signals and `limits` after user code."""
+    """Restores the signals and `attributes` of the process after user code."""
 
     _handle_alarm: object = _handler_of(_ALRM)
 
     def __init__(self, life: int, stop_requested: Sequence[int] | memoryview = (0,)) -> None:
         super().__init__(life, stop_requested)
-        self.limits = ResourceLimits()
+        self.attributes = ProcessAttributes()
 
     def keep_timers(self) -> None:
         """Remember the present handlers of timer signals, so that these handlers are restored. A
@@ -42,9 +42,9 @@ class WorkerSignals(ChildSignals):
         self._handle_alarm = _handler_of(_ALRM)
 
     def restore(self) -> None:
-        """Undo what a job may have changed: timers, handlers, blocked signals, resource limits. The
-        worker must exit if it may not raise a limit again."""
-        if not self.limits.restore():
+        """Undo what a job may have changed: timers, handlers, blocked signals, attributes of the
+        process. The worker must exit if one of the attributes cannot be restored."""
+        if not self.attributes.restore():
             self._stop_heard = True
         signal.setitimer(signal.ITIMER_REAL, 0)
         for timer, number in _CPU_TIMERS.items():

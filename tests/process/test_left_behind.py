@@ -3,10 +3,12 @@ inherits from its parent harms no job."""
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -107,6 +109,18 @@ class Lowers(Job):
         resource.setrlimit(limit, (to, hard))
         if self.payload.get("raises"):
             raise ValueError("no luck")
+
+class Moves(Job):
+    def run(self):
+        os.chdir(self.payload["folder"])
+        os.umask(0o077)
+        note("moved", self.id)
+
+class Writes(Job):
+    def run(self):
+        umask = os.umask(0)
+        os.umask(umask)
+        note(f"in:{os.getcwd()}:{umask:o}", self.id)
 """
 )
 
@@ -266,3 +280,22 @@ def test_limits_that_a_job_has_lowered_are_raised_again(project: Project) -> Non
         until(project.settled)
     assert project.total("done") == 12
     assert [one.pid for one in pool.until_idle(1)] == [old.pid]
+
+
+@redis_and_sqlite
+def test_the_working_directory_and_the_umask_are_those_that_the_worker_began_with(
+    project: Project, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    pool = project.ready(1)
+    (old,) = pool.ready()
+    umask = os.umask(0)
+    os.umask(umask)
+    for _ in range(2):
+        project.dispatch("Moves", {"folder": str(elsewhere)})
+        until(project.settled)
+        pool.until_idle(1)
+        writes = project.dispatch("Writes")
+        project.ledger.until(f"in:{project.folder}:{umask:o}", writes)
+    assert [worker.pid for worker in pool.until_idle(1)] == [old.pid]
