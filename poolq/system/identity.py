@@ -133,7 +133,7 @@ def is_gone_here(boot: str, pidns: str, pid: int, since: int) -> bool:
 
 def _hidden(pid: int) -> bool:
     """Return whether a process has this pid although its `stat` cannot be read."""
-    if _stat(pid) is not None:
+    if pid <= 0 or _stat(pid) is not None:
         return False
     try:
         os.kill(pid, 0)

@@ -66,6 +66,28 @@ def test_the_files_are_private(tmp_path: Path, umask: int, mode: int) -> None:
     assert found == dict.fromkeys(files, mode)
 
 
+def test_the_files_beside_the_database_are_for_those_who_may_use_it(tmp_path: Path) -> None:
+    """Whoever creates them: a process with a stricter umask, or root."""
+    file = tmp_path / "poolq.db"
+    with closing(SQLiteEngine(f"sqlite:///{file}", "poolq")) as engine:
+        push(engine, "a")
+    for other in set(tmp_path.iterdir()) - {file}:
+        other.unlink()
+    file.chmod(0o660)
+    owner = 61357 if os.geteuid() == 0 else os.geteuid()
+    os.chown(file, owner, -1)
+    before = os.umask(0o077)
+    try:
+        with closing(SQLiteEngine(f"sqlite:///{file}", "poolq")) as engine:
+            Worker(engine).claim()
+            files = {other.name: other.stat() for other in tmp_path.iterdir()}
+    finally:
+        os.umask(before)
+    found = {name: (status.st_uid, status.st_mode & 0o777) for name, status in files.items()}
+    expected = {f"poolq.db{end}": (owner, 0o660) for end in ("", "-wal", "-shm", "-turn", "-line")}
+    assert found == expected
+
+
 def test_a_stopped_lock_holder_does_not_block_forever(sqlite: SQLiteEngine) -> None:
     push(sqlite, "before")
     with holder(sqlite.options.file) as process:

@@ -171,6 +171,21 @@ def test_a_server_that_would_reject_writes(
             push(engine, "a")
 
 
+def test_a_server_whose_clock_stops_within_statements(
+    make_project: MakeProject, own_mariadb: OwnMariaDB
+) -> None:
+    server = own_mariadb(durable=False, options=["--sysdate-is-now"])
+    project = make_project(server.url)
+    project.dispatch("Quick")
+    pool = project.pool(1)
+    assert pool.wait_exit() == 78
+    (line,) = said(pool)
+    assert "was started with --sysdate-is-now" in line
+    with closing(open_engine(server.url, project.namespace)) as engine:
+        (check,) = (check for check in engine.doctor() if check.name == "sysdate")
+        assert (check.level, check.text in line) == ("bad", True)
+
+
 def test_a_server_that_may_evict_jobs(make_project: MakeProject, own_redis: OwnRedis) -> None:
     """It is said once, and the pool runs."""
     server = own_redis(maxmemory="100mb", config={"maxmemory-policy": "allkeys-lru"})

@@ -17,12 +17,17 @@ VARIABLES = """SHOW VARIABLES WHERE Variable_name IN ('transaction_isolation', '
     'innodb_flush_log_at_trx_commit', 'log_bin', 'sync_binlog', 'binlog_format', 'read_only',
     'innodb_deadlock_detect', 'wsrep_on', 'max_allowed_packet')"""
 
+#: Whether SYSDATE() goes on during a statement. With the server's option --sysdate-is-now it does
+#: not, and MySQL has no variable that shows this option.
+SYSDATE_GOES_ON = "SELECT SLEEP(0.002), SYSDATE(6) > NOW(6)"
 BINLOG = "SHOW VARIABLES WHERE Variable_name IN ('log_bin', 'binlog_format')"
 
 
 def checks(session: MySQLSession, schema: MySQLSchema) -> list[Check]:
     found = _variables(session, VARIABLES)
-    versions, clock = session.read(Query("SELECT VERSION()"), Query("SELECT {now}"))
+    versions, clock, sysdate = session.read(
+        Query("SELECT VERSION()"), Query("SELECT {now}"), Query(SYSDATE_GOES_ON)
+    )
     return [
         _version(to_text(versions.rows[0][0])),
         schema.check(),
@@ -34,6 +39,7 @@ def checks(session: MySQLSession, schema: MySQLSchema) -> list[Check]:
         _cluster(found),
         Check("packet", "ok", f"max_allowed_packet is {found.get('max_allowed_packet')} bytes"),
         clock_check(clock.rows[0][0]),
+        _sysdate(goes_on=bool(sysdate.rows[0][1])),
     ]
 
 
@@ -96,11 +102,21 @@ def _binlog(found: dict[str, str]) -> Check:
                  " in READ COMMITTED; set it to ROW or MIXED")  # fmt: skip
 
 
-def refuse_statement_binlog(session: MySQLSession, redacted_url: str) -> None:
-    """Raise ConfigError if the server would refuse poolq's writes."""
-    check = _binlog(_variables(session, BINLOG))
-    if check.level == "bad":
-        raise ConfigError(f"{redacted_url}: {check.text}")
+def _sysdate(*, goes_on: bool) -> Check:
+    if goes_on:
+        return Check("sysdate", "ok", "SYSDATE() is the time at which it is called")
+    return Check("sysdate", "bad", "the server was started with --sysdate-is-now, so a statement"
+                 " that waits for a lock sees an old time, and rate limits are exceeded; remove"
+                 " the option")  # fmt: skip
+
+
+def refuse_server(session: MySQLSession, redacted_url: str) -> None:
+    """Raise ConfigError if the server would refuse poolq's writes, or if limits were exceeded."""
+    (sysdate,) = session.read(Query(SYSDATE_GOES_ON))
+    goes_on = bool(sysdate.rows[0][1])
+    for check in (_binlog(_variables(session, BINLOG)), _sysdate(goes_on=goes_on)):
+        if check.level == "bad":
+            raise ConfigError(f"{redacted_url}: {check.text}")
 
 
 def _cluster(found: dict[str, str]) -> Check:

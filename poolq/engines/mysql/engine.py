@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pymysql
 
 from poolq.engines.base import Check, Claim, Queues, ServerInfo
-from poolq.engines.mysql.checks import checks, refuse_statement_binlog, server
+from poolq.engines.mysql.checks import checks, refuse_server, server
 from poolq.engines.mysql.faults import translate
 from poolq.engines.mysql.literals import FormatSQL
 from poolq.engines.mysql.options import parse_url
@@ -207,7 +207,7 @@ class MySQLEngine(ServerEngine[MySQLSession]):
         return self._waits_in_server
 
     def prepare(self, processes: int = 0) -> list[str]:  # noqa: ARG002  # only PostgreSQL counts them
-        refuse_statement_binlog(self.session, self.redacted_url)
+        refuse_server(self.session, self.redacted_url)
         return []
 
     def server(self) -> ServerInfo:

@@ -53,13 +53,27 @@ POLITE_WRITES = 100
 _unwanted: set["_Lock"] = set()
 
 
+def _share_as(database: os.stat_result, fd: int) -> None:
+    """Let the users of the database use the file too, whatever umask its creator has, and even if
+    root has created it. SQLite does the same with its files beside the database."""
+    mode, file = database.st_mode & 0o666, os.fstat(fd)
+    with suppress(PermissionError):  # another user's file, who does this
+        if os.geteuid() == 0 and (file.st_uid, file.st_gid) != (database.st_uid, database.st_gid):
+            os.fchown(fd, database.st_uid, database.st_gid)
+        if file.st_mode & 0o777 != mode:
+            os.fchmod(fd, mode)
+
+
 class _Lock:
     """An exclusive lock on a file. It is released when the object is deleted."""
 
     __slots__ = ("fd", "granted", "unwanted")
 
-    def __init__(self, path: str, mode: int) -> None:
+    def __init__(self, path: str, database: os.stat_result | None) -> None:
+        mode = FILE_MODE if database is None else database.st_mode & 0o666
         self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, mode)
+        if database is not None:
+            _share_as(database, self.fd)
         self.granted = allocate_lock()
         self.unwanted = False
 
@@ -263,8 +277,8 @@ class WriteLock:
     def _lock(self, lane: str) -> _Lock:
         lock = self._locks.get(lane)
         if lock is None:
-            mode = FILE_MODE
+            database = None
             with suppress(OSError):  # opening the database reports a clearer error
-                mode = self._file.stat().st_mode & 0o666
-            lock = self._locks[lane] = _Lock(f"{self._file}-{lane}", mode)
+                database = self._file.stat()
+            lock = self._locks[lane] = _Lock(f"{self._file}-{lane}", database)
         return lock
