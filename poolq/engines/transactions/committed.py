@@ -15,15 +15,15 @@ MAX_NAMED = 100  # ids in an error's text
 def store_committed(pushes: Sequence[Push], later: Sequence[Push] = ()) -> list[JobId]:
     """Store these jobs in one push. Returns the ids, as `store_now` does. Logs who gives way to
     another job. Raises EngineError, whose text names the jobs, and those that would have been
-    stored `later` if this had not failed."""
+    stored `later` if this had not failed. Of other errors, a note names them."""
     own = [push.id for push in pushes]
     try:
         holders = store_now(list(pushes))
     except EngineError as error:
         raise _named(error, own, [push.id for push in later]) from error
-    except Exception:
+    except Exception as error:
         ids = listed([push.id for push in (*pushes, *later)])
-        log.exception("the transaction is committed, but not all of %s are stored", ids)
+        error.add_note(f"the transaction is committed, but not all of these jobs are stored: {ids}")
         raise
     for id_, holder in zip(own, holders, strict=True):
         if holder != id_:
@@ -32,18 +32,15 @@ def store_committed(pushes: Sequence[Push], later: Sequence[Push] = ()) -> list[
 
 
 def _named(error: EngineError, own: Sequence[str], later: Sequence[str]) -> EngineError:
-    """Return the error of a push after a commit, with the jobs that are missing, and log it."""
+    """Return the error of a push after a commit, with the jobs that are missing."""
     committed = f"{error}; the transaction is committed, but"
     if not isinstance(error, EngineUnavailable):
-        named = type(error)(
+        return type(error)(
             f"{committed} not all of these jobs are stored: {listed([*own, *later])}"
         )
-    else:
-        ids, verb = [*(error.ids or own), *later], "may not be" if error.maybe_stored else "are not"
-        text = f"{committed} these jobs {verb} stored: {listed(ids)}"
-        named = type(error)(text, ids=ids, maybe_stored=error.maybe_stored)
-    log.error("%s", named)
-    return named
+    ids, verb = [*(error.ids or own), *later], "may not be" if error.maybe_stored else "are not"
+    text = f"{committed} these jobs {verb} stored: {listed(ids)}"
+    return type(error)(text, ids=ids, maybe_stored=error.maybe_stored)
 
 
 def listed(ids: Sequence[str]) -> str:

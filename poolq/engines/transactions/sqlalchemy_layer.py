@@ -1,5 +1,6 @@
 """SQLAlchemy: its Connections and Sessions, and what a Session tells of its transactions."""
 
+import logging
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from typing import Any
@@ -21,7 +22,10 @@ from poolq.errors import TransactionError
 from poolq.jobs.message import Push
 from poolq.jobs.producer import engine
 
+log = logging.getLogger("poolq")
 _SERVERS = {"mariadb": "mysql"}
+_END = "after_transaction_end"
+OWN_LISTENERS = 2
 _INFO = "poolq"  # where a Session's `info` has its _Kept
 
 
@@ -136,40 +140,62 @@ def _session(given: "Session | scoped_session[Session]") -> Session:
 
 class _Kept:
     """The jobs that wait for the commits of one Session, by transaction. A savepoint has its own
-    list, which its release appends to that of the transaction around it."""
+    list, which its release appends to that of the transaction around it.
+
+    Jobs are stored by the first listener of a transaction's end, as others may raise, but the
+    commit has been made. An error of this is raised by the last one, so that all others are called.
+    """
 
     def __init__(self, session: Session) -> None:
         self._jobs: dict[SessionTransaction, list[Push]] = {}
         self._committed: SessionTransaction | None = None
-        # The first ones: others of the session may raise, but the commit has been made.
+        self._error: Exception | None = None
         event.listen(session, "after_commit", self._after_commit, insert=True)
-        event.listen(session, "after_transaction_end", self._after_end, insert=True)
+        event.listen(session, _END, self._after_end, insert=True)
 
     def keep(self, transaction: SessionTransaction, pushes: Sequence[Push]) -> None:
         self._jobs.setdefault(transaction, []).extend(pushes)
 
     def _after_commit(self, session: Session) -> None:
         self._committed = _innermost(session)
+        if event.contains(session, _END, self._raise):
+            event.remove(session, _END, self._raise)
+        event.listen(session, _END, self._raise)  # behind what the application has added since
 
     def _after_end(self, session: Session, transaction: SessionTransaction) -> None:
         """A transaction or savepoint has ended. Flushes have further ones, which have no jobs."""
         is_committed = self._committed is transaction
         if is_committed:
             self._committed = None
+        self._error = None
         pushes = self._jobs.pop(transaction, None)
         if not pushes or not is_committed:
             return
         around = _innermost(session)
         if around is not None:
             self.keep(around, pushes)
-        elif _is_joined(session, transaction) and not engine().commits_early:
-            raise TransactionError(
-                "this Session of SQLAlchemy has joined a transaction of its Connection, which is"
-                f" not committed, so jobs are not stored: {listed([one.id for one in pushes])}; use"
-                " poolq.within, or dispatch after that commit; in tests, use poolq_jobs"
-            )
-        else:
-            store_committed(pushes)
+            return
+        try:
+            _store(session, transaction, pushes)
+        except Exception as error:  # noqa: BLE001  # raised when all others have been called
+            self._error = error
+            if len(list(getattr(session.dispatch, _END))) > OWN_LISTENERS:
+                log.error("%s", error)  # as another one may raise and hide it
+
+    def _raise(self, *_: object) -> None:
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+
+def _store(session: Session, ended: SessionTransaction, pushes: Sequence[Push]) -> None:
+    if _is_joined(session, ended) and not engine().commits_early:
+        raise TransactionError(
+            "this Session of SQLAlchemy has joined a transaction of its Connection, which is"
+            f" not committed, so jobs are not stored: {listed([push.id for push in pushes])}; use"
+            " poolq.within, or dispatch after that commit; in tests, use poolq_jobs"
+        )
+    store_committed(pushes)
 
 
 def _is_joined(session: Session, ended: SessionTransaction) -> bool:

@@ -191,7 +191,7 @@ def test_an_error_after_the_commit_names_all_that_is_missing(
         act()
     assert str(caught.value).endswith(f" stored: {', '.join(ids)}")
     assert list(getattr(caught.value, "ids", ids)) == ids
-    assert caplog.messages == [str(caught.value)]
+    assert caplog.messages == []  # Django, or whoever handles the error, logs it
 
 
 def test_a_task_that_gives_way_is_not_enqueued(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
