@@ -16,9 +16,7 @@ import os
 import signal
 import socket
 import sys
-import threading
 from collections.abc import Callable
-from pathlib import Path
 
 from setproctitle import setproctitle
 
@@ -34,7 +32,7 @@ from poolq.system.fork import exit_on_term, exit_with, flush_streams, signals_bl
 from poolq.system.host import die_with_parent
 from poolq.system.identity import worker_name
 from poolq.system.wakeups import WakeUp, WakeUps, WorkerWakeUps, readable
-from poolq.template import load_errors, protocol
+from poolq.template import fork_safety, load_errors, protocol
 from poolq.template.code_changes import describe_changes, stamps
 from poolq.worker import process
 
@@ -63,6 +61,7 @@ class Template:
         pipe = self._writers.named("template")
         adopt(pipe)
         self._reporter.attach(f"template g{setup.generation}", pipe, self._writers.token)
+        sockets = fork_safety.sockets()
         gc.disable()
         dispatch_by(setup.config)
         engine_class(setup.config)  # loads its library, which the workers then share
@@ -73,7 +72,7 @@ class Template:
         except AppError as error:
             protocol.send(self._line, load_errors.of(error))
             return error.exit_code
-        if why := _unsafe():
+        if why := fork_safety.obstacle(sockets):
             protocol.send(self._line, protocol.NotPreloaded(load_errors.reason(why)))
             return 0
         self._stamps = stamps(setup.config.folder)
@@ -214,27 +213,6 @@ def worker_setup(
         ready=wakeups.master.wake,
         failed=failed,
     )
-
-
-def _unsafe() -> str:
-    """Return why a process that has imported the application must not be forked, or ""."""
-    if threading.active_count() > 1:
-        names = ", ".join(thread.name for thread in threading.enumerate()[1:])
-        return f"the import left threads running ({names})"
-    for entry in Path("/proc/self/fd").iterdir():
-        if entry.is_socket():
-            with socket.socket(fileno=os.dup(int(entry.name))) as held:
-                if held.family in (socket.AF_INET, socket.AF_INET6) and _connected(held):
-                    return f"the import left a connection open (to {held.getpeername()[0]})"
-    return ""
-
-
-def _connected(held: socket.socket) -> bool:
-    try:
-        held.getpeername()
-    except OSError:
-        return False
-    return True
 
 
 def restore_term() -> None:
