@@ -118,7 +118,12 @@ class Refused(PoolqError):
 
 
 class EngineError(PoolqError):
-    """The engine's answer is an error, or unexpected."""
+    """The engine's answer is an error, or unexpected. If a dispatch raises this and has `ids`, only
+    the jobs in `ids` are not stored."""
+
+    def __init__(self, text: str, *, ids: Sequence[str] = ()) -> None:
+        super().__init__(text)
+        self.ids = tuple(ids)
 
 
 class EngineUnavailable(EngineError):
@@ -128,8 +133,7 @@ class EngineUnavailable(EngineError):
     exit_code = 69
 
     def __init__(self, text: str, *, ids: Sequence[str] = (), maybe_stored: bool = False) -> None:
-        super().__init__(text)
-        self.ids = tuple(ids)
+        super().__init__(text, ids=ids)
         self.maybe_stored = maybe_stored
 
 

@@ -56,6 +56,14 @@ class ReplyLost(EngineUnavailable):
     """The command was sent but not answered, so it may have run."""
 
 
+class PartlyStored(EngineError):
+    """A push has failed midway. The first `stored` of its jobs are stored, or have given way."""
+
+    def __init__(self, text: str, stored: int) -> None:
+        super().__init__(text)
+        self.stored = stored
+
+
 class RedisClient:
     """`blocking` are the connections for commands that block; `run` and `call` use others."""
 
@@ -178,6 +186,9 @@ class RedisClient:
             if code not in _KEEP_CONNECTION:
                 self._connections.drop()
             return self.unavailable(error)
+        if code == "STORED":  # see push_plain.lua
+            _, stored, reason = _reason(error).split(" ", 2)
+            return PartlyStored(f"engine {self.redacted_url} answers: {reason}", int(stored))
         kind = RightMissing if code == "NOPERM" else EngineError
         return kind(f"engine {self.redacted_url} answers: {_reason(error)}")
 

@@ -5,10 +5,10 @@ from itertools import chain, groupby
 from operator import attrgetter
 
 from poolq.engines.base import Push
-from poolq.engines.redis.client import RedisClient, ReplyLost
+from poolq.engines.redis.client import PartlyStored, RedisClient, ReplyLost
 from poolq.engines.redis.codec import MAX_IDS_PER_CALL, text
 from poolq.engines.redis.connection import Argument
-from poolq.errors import EngineUnavailable
+from poolq.errors import EngineError, EngineUnavailable
 from poolq.jobs.unique import UniqueKey
 
 #: A chunk of a push ends with the job that makes it exceed this many bytes.
@@ -29,6 +29,9 @@ def push(client: RedisClient, pushes: Sequence[Push]) -> list[str]:
             error.ids = tuple(push.id for push in pushes[len(ids) :])
             error.maybe_stored = isinstance(error, ReplyLost)
             raise
+        except PartlyStored as error:
+            missing = pushes[len(ids) + error.stored :]
+            raise EngineError(str(error), ids=[push.id for push in missing]) from None
         ids += map(_id_of, chunk)
         if given_way:
             first = len(ids) - len(chunk)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Generator, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -159,20 +159,135 @@ def test_an_engine_that_is_away_tells_each_call_its_own_ids(stored: Stored) -> N
     asyncio.run(main())
 
 
-def test_beyond_the_most_calls_wait_for_room(
+def test_while_the_engine_is_away_no_call_waits_longer_than_a_push_is_tried(
     stored: Stored, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(async_dispatch, "MAX_WAITING", 3)
+    """Of 1,000 calls that wait, a push takes 100. The others do not wait for ten pushes."""
+    clock = SimpleNamespace(monotonic=lambda: now[0])
+    now = [100.0]
+    monkeypatch.setattr(async_dispatch, "time", clock)
+    tries: list[list[str]] = []
+
+    def fails(ids: list[str]) -> Exception | None:
+        if ids[0] == first_ids[0].id:
+            return None
+        tries.append(ids)
+        now[0] += 10.0  # as long as a dispatch tries
+        return EngineUnavailable("away", ids=ids, maybe_stored=len(tries) == 1)
+
+    first_ids = make()
+
+    async def main() -> None:
+        first = asyncio.create_task(astore(list(first_ids)))
+        await entered(stored)
+        jobs = [make(2) for _ in range(1_000)]
+        early = [asyncio.create_task(astore(list(own))) for own in jobs]
+        await asyncio.sleep(0)
+        now[0] += 1.0
+        stored.fails = fails
+        stored.open.set()
+        await first
+        answers = await asyncio.gather(*early, return_exceptions=True)
+        assert len(tries) == 1
+        for number, (own, error) in enumerate(zip(jobs, answers, strict=True)):
+            assert isinstance(error, EngineUnavailable)
+            assert error.ids == tuple(push.id for push in own)
+            assert error.maybe_stored == (number < 100), "those that were in the push"
+
+    asyncio.run(main())
+
+
+def test_a_call_that_has_waited_less_than_that_is_tried(stored: Stored) -> None:
+    late: list[asyncio.Task[list[JobId]]] = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        first = asyncio.create_task(astore(make()))
+        await entered(stored)
+        failing = make()
+
+        def fails(ids: list[str]) -> Exception | None:
+            if failing[0].id not in ids:
+                return None
+            loop.call_soon_threadsafe(lambda: late.append(loop.create_task(astore(make()))))
+            return EngineUnavailable("the reply was lost", ids=ids, maybe_stored=True)
+
+        jobs = [failing, *(make() for _ in range(async_dispatch.MAX_CALLS))]
+        others = [asyncio.create_task(astore(list(own))) for own in jobs]
+        await asyncio.sleep(0)
+        stored.fails = fails
+        stored.open.set()
+        await first
+        answers = await asyncio.gather(*others, return_exceptions=True)
+        tried = [isinstance(answer, EngineUnavailable) for answer in answers]
+        assert tried == [True] * async_dispatch.MAX_CALLS + [False]
+        assert len(await late[0]) == 1
+
+    asyncio.run(main())
+
+
+class Steps:
+    """Awaits a coroutine, and counts how often it goes on."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        self.steps = 0
+        self._coroutine = coroutine
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        try:
+            while True:
+                self.steps += 1
+                yield self._coroutine.send(None)
+        except StopIteration as end:
+            return end.value
+
+
+def test_no_call_goes_on_before_its_jobs_are_stored(stored: Stored) -> None:
+    """So 20,000 calls at once take twice as long as 10,000."""
+    calls = [Steps(astore(make())) for _ in range(20_000)]
+
+    async def wait(call: Steps) -> None:
+        await call
+
+    async def main() -> None:
+        waiting = asyncio.gather(*map(wait, calls))
+        await entered(stored)
+        stored.open.set()
+        await waiting
+
+    asyncio.run(main())
+    assert {call.steps for call in calls} == {2}, "one until it waits, one with its ids"
+
+
+def test_a_cancelled_call_is_found_at_once_among_many(stored: Stored) -> None:
+    """Cancelling 20,000 calls from the last one on looks at none of the others."""
 
     async def main() -> None:
         first = asyncio.create_task(astore(make()))
         await entered(stored)
-        others = [asyncio.create_task(astore(make())) for _ in range(10)]
-        await asyncio.sleep(0)
+        compared = 0
+
+        class Call(async_dispatch._Call):
+            def __eq__(self, other: object) -> bool:
+                nonlocal compared
+                compared += 1
+                return self is other
+
+            __hash__ = None  # type: ignore[assignment]
+
+        real, async_dispatch._Call = async_dispatch._Call, Call  # type: ignore[misc]
+        try:
+            others = [asyncio.create_task(astore(make())) for _ in range(20_000)]
+            await asyncio.sleep(0)
+        finally:
+            async_dispatch._Call = real  # type: ignore[misc]
+        for task in reversed(others):
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
         stored.open.set()
-        await asyncio.gather(first, *others)
-        assert sum(map(len, stored.batches)) == 11
-        assert max(map(len, stored.batches)) <= 3
+        await first
+        assert all(task.cancelled() for task in others)
+        assert compared == 0
 
     asyncio.run(main())
 

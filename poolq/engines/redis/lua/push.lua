@@ -8,7 +8,8 @@
 --           the keys of a group differ
 --   "a<n>"  id, stored, due, expires, asked; see part `storing`, and for `asked` part `new_jobs`
 --   "d<n>"  the same, of jobs that ask for nothing
--- Reply: for each job that was not stored: its position (from 0), and the job that has its key.
+-- Reply: for each job that was not stored: its position (from 0), and the job that has its key. Or
+-- an error; "STORED <n> <reason>" if the first n jobs are stored, or have given way.
 
 replace = replace_waiting
 local given_way = {}
@@ -18,12 +19,13 @@ while at < #ARGV do
   for k = place, place + n - 1 do
     local holder
     if kind == '-' then
-      holder = store_new(queue, ARGV[at], ARGV[at + 1], '0', '0', '0 0 0 ')
+      holder = try_to_store(k, store_new, queue, ARGV[at], ARGV[at + 1], '0', '0', '0 0 0 ')
       at = at + 2
     else
-      holder = store_new(queue, unpack(ARGV, at, at + 4))
+      holder = try_to_store(k, store_new, queue, unpack(ARGV, at, at + 4))
       at = at + 5
     end
+    if failure then return failure end
     if holder then
       given_way[#given_way + 1] = k
       given_way[#given_way + 1] = holder

@@ -5,7 +5,10 @@
 while at < #ARGV do
   local queue, n, first = ARGV[at], tonumber(string.match(ARGV[at + 1], '^d(%d+)$')), at + 2
   if not n then break end
-  for i = first, first + 5 * n - 1, 5 do store_job(queue, unpack(ARGV, i, i + 3)) end
+  for k = 0, n - 1 do
+    try_to_store(place + k, store_job, queue, unpack(ARGV, first + 5 * k, first + 5 * k + 3))
+    if failure then return failure end
+  end
   at, place = first + 5 * n, place + n
 end
 if at > #ARGV then return {} end

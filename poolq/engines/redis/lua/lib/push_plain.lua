@@ -28,6 +28,17 @@ local function take_keys(n, i)
   return call('MSETNX', unpack(keys)) == 1
 end
 
+-- Call `store`, which stores the jobs from this position on, and return its result. A script that
+-- fails is not rolled back, so if jobs are stored already, the error says how many. Without that,
+-- who asked for others of them would have those run twice.
+local failure
+local function try_to_store(position, store, ...)
+  local is_stored, result = pcall(store, ...)
+  if is_stored then return result end
+  local reason = type(result) == 'table' and result.err or tostring(result)
+  failure = redis.error_reply((position > 0 and 'STORED ' .. position .. ' ' or '') .. reason)
+end
+
 -- The next group, and the position of its first job among all jobs.
 local at, place = 1, 0
 while at < #ARGV do
@@ -37,7 +48,8 @@ while at < #ARGV do
     n, between = -n, ''
     if not take_keys(n, first) then break end
   end
-  store_now(queue, between, n, first)
+  try_to_store(place, store_now, queue, between, n, first)
+  if failure then return failure end
   at, place = first + 2 * n, place + n
 end
 if at > #ARGV then return {} end
