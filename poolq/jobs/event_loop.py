@@ -10,36 +10,57 @@ import os
 import signal
 import threading
 from collections.abc import Coroutine
-from contextvars import copy_context
+from contextvars import Context, ContextVar, copy_context
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 if TYPE_CHECKING:
     import asyncio
 
 log = logging.getLogger("poolq")
+#: Whether a coroutine's tasks go on after it, and so those that they create in turn, at any time.
+_keeps_tasks: ContextVar[bool] = ContextVar("poolq_keeps_tasks", default=False)
 
 
 class _SharedLoop:
-    """The loop of a worker's main thread, made when the first coroutine runs."""
+    """The loop of a worker's main thread, made when the first coroutine runs. `kept`: the tasks
+    that serve every job, which were created by `on.started` or by such tasks."""
 
     def __init__(self) -> None:
         self.thread = threading.get_ident()
         self.runner: asyncio.Runner | None = None
+        self.kept: WeakSet[asyncio.Task[Any]] = WeakSet()
+
+    def create_task(
+        self, loop: "asyncio.AbstractEventLoop", coroutine: Any, **options: Any
+    ) -> "asyncio.Task[Any]":
+        """The loop's task factory. Python 3.11 does not tell a task's context afterwards."""
+        import asyncio
+
+        task = asyncio.Task(coroutine, loop=loop, **options)
+        context: Context | None = options.get("context")
+        keeps_tasks = _keeps_tasks.get() if context is None else context.get(_keeps_tasks)
+        if keeps_tasks:
+            self.kept.add(task)
+        return task
 
     def run(self, coroutine: Coroutine[Any, Any, Any], who: str, keep_tasks: bool) -> Any:
         import asyncio
 
         if self.runner is None or self.runner.get_loop().is_closed():  # a job may close it
             self.runner = asyncio.Runner()
+            self.runner.get_loop().set_task_factory(self.create_task)
         runner, loop = self.runner, self.runner.get_loop()
-        others = asyncio.all_tasks(loop)  # those of `on.started`, which serve every job
+        others = asyncio.all_tasks(loop)
+        context = copy_context()
+        context.run(_keeps_tasks.set, keep_tasks)
         wakeup = signal.set_wakeup_fd(-1)
         signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
         try:
-            return runner.run(coroutine, context=copy_context())
+            return runner.run(coroutine, context=context)
         finally:
             if not (keep_tasks or loop.is_closed()):
-                _tidy(loop, others, who)
+                _tidy(loop, others | {*self.kept}, who)
                 _drop_signal_handlers(loop, wakeup)
 
 

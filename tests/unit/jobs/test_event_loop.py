@@ -5,7 +5,7 @@ import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Iterator
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from threading import Thread
 from typing import Any
 
@@ -94,6 +94,38 @@ def test_tasks_left_behind_are_cancelled_and_named(caplog: pytest.LogCaptureFixt
     (line,) = caplog.messages
     assert line.startswith("job 7 has left tasks behind, which were cancelled: ")
     assert line.endswith("forever")
+
+
+@pytest.mark.usefixtures("shared")
+@pytest.mark.parametrize("own_context", [False, True])
+def test_tasks_that_background_tasks_create_meanwhile_go_on(
+    caplog: pytest.LogCaptureFixture, own_context: bool
+) -> None:
+    """As those of a pool of connections, which reconnects while a job happens to run."""
+    wanted, made = asyncio.Event(), asyncio.Event()
+    children: list[asyncio.Task[bool]] = []
+
+    async def reconnect() -> None:
+        await wanted.wait()
+        context = copy_context() if own_context else None
+        children.append(asyncio.create_task(asyncio.Event().wait(), context=context))
+        made.set()
+
+    async def connect() -> asyncio.Task[None]:
+        return asyncio.create_task(reconnect())
+
+    async def job() -> None:
+        children.append(asyncio.create_task(asyncio.Event().wait()))
+        wanted.set()
+        await made.wait()
+
+    kept = event_loop.run(connect(), "poolq.on.started: connect", keep_tasks=True)
+    run(job)
+    assert kept.done()
+    assert [task.cancelled() for task in children] == [True, False]
+    assert len(caplog.messages) == 1
+    run(loop_of)
+    assert not children[1].done()
 
 
 @pytest.mark.usefixtures("shared")
