@@ -34,13 +34,16 @@ def store_committed(pushes: Sequence[Push], later: Sequence[Push] = ()) -> list[
 def _named(error: EngineError, own: Sequence[str], later: Sequence[str]) -> EngineError:
     """Return the error of a push after a commit, with the jobs that are missing."""
     committed = f"{error}; the transaction is committed, but"
-    if not isinstance(error, EngineUnavailable):
+    maybe_stored = isinstance(error, EngineUnavailable) and error.maybe_stored
+    if not (error.ids or isinstance(error, EngineUnavailable)):
         return type(error)(
             f"{committed} not all of these jobs are stored: {listed([*own, *later])}"
         )
-    ids, verb = [*(error.ids or own), *later], "may not be" if error.maybe_stored else "are not"
+    ids, verb = [*(error.ids or own), *later], "may not be" if maybe_stored else "are not"
     text = f"{committed} these jobs {verb} stored: {listed(ids)}"
-    return type(error)(text, ids=ids, maybe_stored=error.maybe_stored)
+    if isinstance(error, EngineUnavailable):
+        return type(error)(text, ids=ids, maybe_stored=maybe_stored)
+    return type(error)(text, ids=ids)
 
 
 def listed(ids: Sequence[str]) -> str:
