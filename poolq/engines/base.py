@@ -11,8 +11,8 @@ Every engine that stores jobs keeps these rules:
 - Each worker numbers its requests in ascending order, in its main thread only. A repeated request
   gets the same reply, whether or not the first one arrived. A lower number raises EngineError.
 - A worker starts the jobs of a request only after all claims of lower requests have ended.
-- Only registered workers may step or settle; others get `Fenced` and change nothing. `recover` and
-  `reap` delete the registration and return the claims in one atomic operation.
+- Only registered workers may step or settle; others get `Fenced` and change nothing. So does a
+  worker whose recovery has begun.
 - Times are integer microseconds since the epoch, by the clock of the engine's server.
 - Bodies are opaque bytes. A job whose body is missing is claimed with b"" (its worker buries it).
 - Each queue is FIFO by due time, then by id. A job that is given back or recovered keeps its due
@@ -54,10 +54,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from poolq.engines.claims import (
+    BY_REQUEST,
     CancelRequest,
     Claim,
-    DeathEnd,
-    DeathReport,
     EndedSlots,
     Recovered,
     Registration,
@@ -76,6 +75,7 @@ from poolq.engines.reports import (
 )
 from poolq.engines.schedule_store import ScheduleStore
 from poolq.errors import TransactionError
+from poolq.jobs.ending import DeathEnd, DeathReport
 from poolq.jobs.limits import Admission, Asked
 from poolq.jobs.message import Push
 from poolq.jobs.unique import UniqueKey
@@ -85,9 +85,9 @@ if TYPE_CHECKING:
 
 #: Parts of the contract that are defined elsewhere. Producers, who make `Push`, import no engine.
 __all__ = [
-    "CancelRequest", "Check", "Claim", "DeathEnd", "DeathReport", "EndedSlots", "JobPage",
-    "LimitUse", "NodeRecord", "Push", "QueueCounts", "Recovered", "Registration", "ServerInfo",
-    "Settlement", "Settlements", "Step", "StoredJob", "UniqueKey",
+    "BY_REQUEST", "CancelRequest", "Check", "Claim", "DeathEnd", "DeathReport", "EndedSlots",
+    "JobPage", "LimitUse", "NodeRecord", "Push", "QueueCounts", "Recovered", "Registration",
+    "ServerInfo", "Settlement", "Settlements", "Step", "StoredJob", "UniqueKey",
 ]  # fmt: skip
 
 #: A step stops claiming once the bodies of its claims exceed this many bytes.
@@ -240,18 +240,17 @@ class Engine(ABC):
 
     @abstractmethod
     def recover(self, worker: str, death: DeathReport | None) -> Recovered:
-        """Delete the registration and give the claims back, atomically. If `death` is None, the
-        earliest claim (lowest request, then index) is assumed to have started, and the engine
-        writes its history line with the cause crash. A crash adds 1 to `State.crashes`, or to
-        `State.failing` if the job is failing. A timeout of a failing job counts as a crash. Any
-        other timeout adds 1 to `State.attempt` and counts as retried. A cancelled job is deleted
-        and counts as cancelled, even if it is failing. All other recovered jobs go to the head of
-        their queue, unless they have a `delay`. For an unknown worker, the result is empty."""
+        """End the claims of a dead worker as `jobs/ending.py` says, and delete its registration.
+        From the first change on, the worker is fenced, and nobody else ends its claims in another
+        way. If `death` is None, it is an `unobserved_death`. For an unknown worker, the result is
+        empty, as after a recovery whose reply was lost. An engine may end many claims in several
+        acts; if it is interrupted, the next recovery ends the others."""
 
     @abstractmethod
     def reap(self, node: str, beat: int) -> Recovered | None:
         """Recover all workers of a node and remove it, if its counter is still `beat`. If the
-        counter has changed, change nothing and return None."""
+        counter has changed, change nothing and return None. If it changes meanwhile, the workers
+        that are left stay as they are."""
 
     # administration
 

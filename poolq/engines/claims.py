@@ -2,10 +2,12 @@
 keepers. `base.py` has the rules for them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from random import randrange
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
+from poolq.jobs.ending import End
 from poolq.jobs.limits import Asked
 from poolq.jobs.message import State
 from poolq.jobs.outcomes import Outcome
@@ -30,6 +32,10 @@ class Claim(NamedTuple):
     unique_key: bytes = b""
     gated: bool = False
     expires_at: int = 0
+
+
+#: Sorts a worker's claims in the order in which their jobs start.
+BY_REQUEST = attrgetter("request", "index")
 
 
 class Settlement(NamedTuple):
@@ -80,29 +86,6 @@ class Registration(NamedTuple):
     started: int
 
 
-#: How the running job of a dead worker has ended. `crash` counts as a crash. `timeout`: the worker
-#: was killed at the job's deadline, which counts as an attempt. `cancelled`: a person has cancelled
-#: the job, so it is deleted. `returned`: a person has given it back, which counts as nothing.
-DeathEnd = Literal["crash", "timeout", "cancelled", "returned"]
-
-
-class DeathReport(NamedTuple):
-    """What the scoreboard knows about a dead worker. In the request numbered `request`, the claims
-    with an index of at least `settled` and below `finished` are done. The job at index `started`
-    (-1 if there is none) was running: `end` says how it ended, and `entry` is added to its history.
-    All other claims are given back, including earlier ones whose settlement the store has lost.
-    `delay`: in how many microseconds a job that has timed out is due again (0: now, at the head of
-    its queue)."""
-
-    request: int
-    finished: int
-    started: int
-    entry: bytes
-    end: DeathEnd = "crash"
-    delay: int = 0
-    settled: int = 0
-
-
 class Recovered(NamedTuple):
     """The ids of a dead worker's claims, by outcome. Jobs in `timed_out` have used an attempt. Jobs
     in `cancelled` are deleted."""
@@ -112,6 +95,14 @@ class Recovered(NamedTuple):
     returned: tuple[str, ...] = ()
     timed_out: tuple[str, ...] = ()
     cancelled: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, ends: Iterable[tuple[str, End]]) -> "Recovered":
+        """`ends`: ids, and how their claims have ended."""
+        ids: dict[str, list[str]] = {fate: [] for fate in cls._fields}
+        for id_, (fate, _) in ends:
+            ids[fate].append(id_)
+        return cls(*map(tuple, ids.values()))
 
 
 class CancelRequest(NamedTuple):

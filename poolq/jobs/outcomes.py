@@ -43,6 +43,10 @@ class Expire(NamedTuple):
     """The job is too late to be run: count it as expired and delete it."""
 
 
+class Cancel(NamedTuple):
+    """A person has cancelled the job: count it as cancelled and delete it."""
+
+
 class Release(NamedTuple):
     """Return the job to its queue, due after `delay` microseconds. `counter` is the statistic to
     increase (retried, limited or snoozed), or empty for none."""
@@ -65,6 +69,14 @@ class ReleaseUntil(NamedTuple):
 class GiveBack(NamedTuple):
     """Return the job to the head of its queue as if it had never been claimed; nothing is counted.
     A parked job that has been granted a start keeps that start until the limit's window ends."""
+
+
+class Requeue(NamedTuple):
+    """Return a job that has run to the head of its queue. Its slots are used. `counter` is the
+    statistic to increase (crashed or retried), or empty for none."""
+
+    state: State
+    counter: str
 
 
 class Park(NamedTuple):
@@ -98,13 +110,15 @@ class Bury(NamedTuple):
 
 
 Outcome = (
-    Ack | Discard | Expire | Release | ReleaseUntil | GiveBack | Park | HoldKey | Failing | Bury
-)
+    Ack | Discard | Expire | Cancel | Release | ReleaseUntil | GiveBack | Requeue | Park | HoldKey
+    | Failing | Bury
+)  # fmt: skip
 
 ACK = Ack()
 DONE = Done()
 DISCARD = Discard()
 EXPIRE = Expire()
+CANCEL = Cancel()
 GIVE_BACK = GiveBack()
 
 

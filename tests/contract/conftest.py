@@ -26,6 +26,8 @@ from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sqlite import SQLiteEngine
 from tests.conftest import url_of
 from tests.contract.crowd import Crowd
+from tests.contract.deaths import CutConnection, KilledProcess, Mortal
+from tests.contract.faulty_proxy import FaultyProxy
 from tests.contract.helpers import Worker, open_engine
 from tests.support.clock import Clock
 from tests.support.postgresql import PostgreSQL
@@ -66,6 +68,16 @@ def engine(request: pytest.FixtureRequest, engine_url: str, opened: OpenEngine) 
     kind = engine_url.partition(":")[0]
     name = {"mysql": "emptied", "postgresql": "emptied_postgresql"}.get(kind, "namespace")
     return opened(engine_url, request.getfixturevalue(name))
+
+
+@pytest.fixture
+def mortal(engine: Engine, opened: OpenEngine) -> Iterator[Mortal]:
+    """A process that uses the engine's store and dies at chosen moments."""
+    if engine.url.startswith("sqlite"):
+        yield KilledProcess(engine)
+        return
+    with FaultyProxy(engine.url) as proxy:
+        yield CutConnection(opened(proxy.url, engine.namespace), proxy, engine)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@ of a key run than it allows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
 
 import pytest
@@ -11,23 +10,12 @@ import pytest
 from poolq.engines.base import Claim, EndedSlots, Engine, Push, QueueCounts, Settlement
 from poolq.jobs.limits import Gate, Rule
 from poolq.jobs.outcomes import DONE, Park
-from tests.contract.conftest import OpenEngine
-from tests.contract.deaths import CutConnection, KilledProcess, Mortal
-from tests.contract.faulty_proxy import FaultyProxy
+from tests.contract.deaths import Mortal
 from tests.contract.helpers import Worker, count_of, died, named, new_id, used
 
 pytestmark = pytest.mark.timeout(900)
 
 GATE, OTHER = Gate("k", 1), Gate("other", 1)
-
-
-@pytest.fixture
-def mortal(engine: Engine, opened: OpenEngine) -> Iterator[Mortal]:
-    if engine.url.startswith("sqlite"):
-        yield KilledProcess(engine)
-        return
-    with FaultyProxy(engine.url) as proxy:
-        yield CutConnection(opened(proxy.url, engine.namespace), proxy, engine)
 
 
 def parked(*names: str, rule: Rule = GATE) -> list[Push]:

@@ -8,8 +8,9 @@ from collections.abc import Callable
 Act = Callable[[], object]
 
 
-def ratio(ours: Act, theirs: Act, calls: int = 50, rounds: int = 20) -> float:
-    """Of the least that each takes in some rounds: others have the processor's caches, too."""
+def ratio(ours: Act, theirs: Act, calls: int = 10, rounds: int = 100) -> float:
+    """Of the least that each takes in some rounds: others have the processor's caches, too, so a
+    round is short."""
 
     def taken(act: Act) -> float:
         begun = time.process_time()

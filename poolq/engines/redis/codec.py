@@ -1,5 +1,6 @@
 """Encodes the contract's values as arguments of the scripts, and decodes their replies."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import count, repeat
@@ -8,7 +9,7 @@ from typing import Any
 import msgspec
 
 from poolq.engines import base, sanitize
-from poolq.engines.base import Claim, Queues, Settlements, StoredJob
+from poolq.engines.base import Claim, Queues, Settlement, Settlements, StoredJob
 from poolq.engines.redis.connection import Argument
 from poolq.engines.spans import span_of
 from poolq.jobs.limits import Asked, Rule, Window
@@ -16,6 +17,7 @@ from poolq.jobs.message import INITIAL, State
 from poolq.jobs.outcomes import (
     Ack,
     Bury,
+    Cancel,
     Discard,
     Done,
     Expire,
@@ -25,6 +27,7 @@ from poolq.jobs.outcomes import (
     Park,
     Release,
     ReleaseUntil,
+    Requeue,
 )
 from poolq.jobs.unique import stored_key
 
@@ -43,6 +46,13 @@ _COUNTERS = (
 TAB = ord("\t")
 #: Times have 16 digits until the year 2286.
 MAX_TIME_DIGITS = 16
+
+#: Outcomes that have no values, as the script part `settling` names them.
+_WITHOUT_VALUES: Mapping[type, str] = {
+    Discard: "discard", Expire: "expire", Cancel: "cancel", GiveBack: "back",
+}  # fmt: skip
+#: A claim in the worker's hash: request, index, how and when it was claimed, and the queue.
+_CLAIM = re.compile(rb"(\d+) (\d+) ([^ ]+) \d+ (.*)", re.DOTALL)
 
 _registration = msgspec.json.Decoder(base.Registration)
 
@@ -107,18 +117,16 @@ def ended_argument(ended: Sequence[base.EndedSlots]) -> str:
 
 def _encode_outcome(claim: Claim, outcome: object) -> tuple[Argument, ...]:
     who = (claim.id, claim_name(claim), claim.queue)
+    if kind := _WITHOUT_VALUES.get(type(outcome)):
+        return (kind, *who, "", "", "")
     match outcome:
         case Release(delay, state, counter):
             return ("release", *who, delay, _encode_state(state, claim.expires_at), counter)
         case ReleaseUntil(until, state, rule):
             kept = _encode_state(state, claim.expires_at)
             return ("until", *who, until, kept, _encode_rule(rule))
-        case Discard():
-            return ("discard", *who, "", "", "")
-        case Expire():
-            return ("expire", *who, "", "", "")
-        case GiveBack():
-            return ("back", *who, "", "", "")
+        case Requeue(state, counter):
+            return ("requeue", *who, _encode_state(state, claim.expires_at), counter, "")
         case Park(rules, refused):
             return ("park", *who, _encode_rules(rules, refused), "", "")
         case HoldKey(key, length, park):
@@ -328,9 +336,30 @@ def decode_registration(worker: bytes, node: bytes, who: bytes) -> base.Registra
     return base.Registration(text(worker), text(node), **unknown, pid=0, started=0)
 
 
-def decode_recovered(reply: list[Any]) -> base.Recovered:
-    """Decode the recovered claims from a reply of `recover` or `reap`."""
-    return base.Recovered(*(tuple(text(id_) for id_ in ids) for ids in reply))
+def decode_held_claims(flat: Sequence[bytes]) -> tuple[list[Claim], set[str]]:
+    """Decode the claims in a reply of `claims_of`, without those that poolq would never write, and
+    the ids of those that are cancelled. Any of the jobs may have a unique key. Ids and queues need
+    not be UTF-8, as the scripts get them back."""
+    claims: list[Claim] = []
+    cancelled = set[str]()
+    for name, claim, stored in zip(*[iter(flat)] * 3, strict=True):
+        if parts := _CLAIM.fullmatch(claim):
+            id_ = name.decode("utf-8", "surrogateescape")
+            request, index, how, queue = parts.groups()
+            state, expires_at = decode_state(stored) if stored else (INITIAL, 0)
+            where = id_, int(request), int(index), queue.decode("utf-8", "surrogateescape")
+            claims.append(Claim(*where, b"", state, False, 0, b"?", False, expires_at))
+            if how.startswith(b"c"):
+                cancelled.add(id_)
+    return claims, cancelled
+
+
+def end_arguments(ends: Sequence[Settlement]) -> list[Argument]:
+    """Encode the ends of claims that `decode_held_claims` has returned."""
+    return [
+        part.encode("utf-8", "surrogateescape") if isinstance(part, str) else part
+        for part in settlement_arguments(ends)
+    ]
 
 
 def decode_hint(token: bytes) -> int:

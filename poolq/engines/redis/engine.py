@@ -12,7 +12,7 @@ from time import monotonic
 from poolq.engines import base, sanitize
 from poolq.engines.base import Engine, Queues, Registration, Settlements, Step, StoredJob
 from poolq.engines.claims import first_beat
-from poolq.engines.redis import checks, codec, pushing, wake_tokens
+from poolq.engines.redis import checks, codec, pushing, recovering, wake_tokens
 from poolq.engines.redis.client import RedisClient
 from poolq.engines.redis.codec import (
     MAX_IDS_PER_CALL,
@@ -24,15 +24,12 @@ from poolq.engines.redis.codec import (
 from poolq.engines.redis.schedules import RedisSchedules
 from poolq.errors import EngineError, Fenced
 from poolq.jobs.limits import ADMITTED, NOT_YET, Admission, Asked
-from poolq.jobs.message import Entry, entry
 
 #: Replies of `admit` that are not times to wait.
 NOT_HELD, UNREGISTERED, TOO_EARLY = -1, -2, -3
 #: The server remembers for NOTE_TTL seconds that a keeper waits on a queue by name; the keeper
 #: renews this every NOTE_INTERVAL seconds.
 NOTE_TTL, NOTE_INTERVAL = 60.0, 15.0
-#: The history line of an unobserved crash; the script fills in the time and the worker.
-_UNOBSERVED = entry(Entry(0, "crash", "its worker was gone", worker="?"))
 
 
 class RedisEngine(Engine):
@@ -159,16 +156,10 @@ class RedisEngine(Engine):
         ]
 
     def recover(self, worker: str, death: base.DeathReport | None) -> base.Recovered:
-        if death is None:
-            return codec.decode_recovered(self.client.run("recover", worker, _UNOBSERVED))
-        known = (death.request, death.finished, death.started, death.settled)
-        end = (death.end, death.delay)
-        reply = self.client.run("recover", worker, death.entry, *known, *end)
-        return codec.decode_recovered(reply)
+        return recovering.recover(self.client, worker, death)
 
     def reap(self, node: str, beat: int) -> base.Recovered | None:
-        reply = self.client.run("reap", node, beat, _UNOBSERVED)
-        return None if reply is None else codec.decode_recovered(reply)
+        return recovering.reap(self.client, node, beat)
 
     # administration
 

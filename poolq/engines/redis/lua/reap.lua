@@ -1,22 +1,29 @@
 #!lua flags=allow-oom
--- Recover all workers of a node and remove it, unless its heartbeat counter has changed.
--- Parts: recovery.
+-- Remove a node, unless its heartbeat counter has changed or it still has workers.
+-- Parts: silent_nodes.
 --
--- ARGV: node, its last known heartbeat counter, history line for jobs that its workers had started.
--- Reply: as that of `recover`, or nil if the node is gone or its counter differs.
+-- ARGV: node, its last known heartbeat counter.
+-- Reply: nil if the node is gone or its counter differs, else the node's workers; it is removed if
+--        there are none.
 
-local beats = call('HGET', P .. 'nodes', ARGV[1])
-if not beats or (string.match(beats, '^%d+$') or '0') ~= ARGV[2] then return false end
-local left = redis.pcall('SMEMBERS', P .. 'node:' .. ARGV[1])
+if not is_silent(ARGV[1], ARGV[2]) then return false end
+local workers, listed = {}, {}
 local all = call('HGETALL', P .. 'workers')
 for i = 1, #all, 2 do
-  if all[i + 1] == ARGV[1] then recover(all[i], nil, ARGV[3]) end
+  if all[i + 1] == ARGV[1] then
+    workers[#workers + 1], listed[all[i]] = all[i], true
+  end
 end
-for _, worker in ipairs(left) do  -- most were just recovered; no workers if the key is not a set
-  if call('EXISTS', P .. 'worker:' .. worker) == 1 then recover(worker, nil, ARGV[3]) end
+local members = redis.pcall('SMEMBERS', P .. 'node:' .. ARGV[1])
+for _, worker in ipairs(members) do  -- none if the key is not a set
+  if not listed[worker] and call('EXISTS', P .. 'worker:' .. worker) == 1 then
+    workers[#workers + 1] = worker
+  end
 end
-call('DEL', P .. 'node:' .. ARGV[1])
-call('HDEL', P .. 'nodes', ARGV[1])
-call('HDEL', P .. 'nodeinfo', ARGV[1])
-call('DEL', P .. 'declared:' .. ARGV[1])
-return recovered()
+if #workers == 0 then
+  call('DEL', P .. 'node:' .. ARGV[1])
+  call('HDEL', P .. 'nodes', ARGV[1])
+  call('HDEL', P .. 'nodeinfo', ARGV[1])
+  call('DEL', P .. 'declared:' .. ARGV[1])
+end
+return workers

@@ -29,8 +29,10 @@ from poolq.engines.sql.unique_keys import KeyChanges
 from poolq.jobs.limits import Gate, Rule
 from poolq.jobs.message import State
 from poolq.jobs.outcomes import (
+    CANCEL,
     Ack,
     Bury,
+    Cancel,
     Discard,
     Expire,
     Failing,
@@ -40,6 +42,7 @@ from poolq.jobs.outcomes import (
     Park,
     Release,
     ReleaseUntil,
+    Requeue,
 )
 
 #: Selects all claims as one text, "<id> <request> <idx>" separated by commas, because fetching a
@@ -73,7 +76,7 @@ BURY_JOB = """INSERT INTO {failed} (id, queue, at, attempt, crashes, failing, hi
 
 
 #: Outcomes after which the same step may claim the job again.
-_RETURNING: Final = frozenset({Release, ReleaseUntil, GiveBack, Park, HoldKey})
+_RETURNING: Final = frozenset({Release, ReleaseUntil, GiveBack, Requeue, Park, HoldKey})
 _outcome = itemgetter(Settlement._fields.index("outcome"))
 
 
@@ -120,7 +123,8 @@ def may_return_jobs(settlements: Iterable[Settlement]) -> bool:
 def may_return_to_heads(settlements: Iterable[Settlement]) -> bool:
     """Return whether a settlement returns a job to its queue, where claims may have passed it."""
     return may_return_jobs(settlements) and any(
-        isinstance(one, (GiveBack, ReleaseUntil)) or (isinstance(one, Release) and one.delay <= 0)
+        isinstance(one, (GiveBack, Requeue, ReleaseUntil))
+        or (isinstance(one, Release) and one.delay <= 0)
         for _, one in settlements
     )
 
@@ -168,8 +172,7 @@ def _add_held(
         if not isinstance(outcome, Failing):
             ours.discard(name)
         if are_cancelled and not isinstance(outcome, (Ack, Bury, Failing)):
-            batch.delete(claim)
-            batch.increments.add(claim.queue, "cancelled")
+            batch.add(claim, CANCEL)
             stale.append(one)
         else:
             batch.add(claim, outcome)
@@ -208,10 +211,15 @@ class SettlementBatch:
                 self.buried.append((*state, expires or None, claim.id))
                 self.delete(claim)
                 self.increments.add(claim.queue, "failed")
-            case Discard() | Expire():
+            case Discard():
                 self.delete(claim)
-                expired = isinstance(outcome, Expire)
-                self.increments.add(claim.queue, "expired" if expired else "discarded")
+                self.increments.add(claim.queue, "discarded")
+            case Expire():
+                self.delete(claim)
+                self.increments.add(claim.queue, "expired")
+            case Cancel():
+                self.delete(claim)
+                self.increments.add(claim.queue, "cancelled")
             case Failing(state):
                 self.states.append((*state, claim.id))
             case _:
@@ -234,6 +242,11 @@ class SettlementBatch:
                 self.increments.add(claim.queue, "limited")
             case GiveBack():
                 self.given_back.append(claim.id)
+            case Requeue(state, counter):
+                self.states.append((*state, claim.id))
+                self.given_back.append(claim.id)
+                if counter:
+                    self.increments.add(claim.queue, counter)
             case Park() | HoldKey():
                 self.parked.append((claim, outcome))
                 self.increments.add(claim.queue, "parked")

@@ -7,6 +7,7 @@
 --                                                    which the job expires; counter: "" for none
 --   "until"    id name queue  until  state  rule     rule: "<limit> <window>:<key>"
 --   "back"     id name queue  ""     ""     ""       goes to the head, as if never claimed
+--   "requeue"  id name queue  state  counter ""      goes to the head; its slots are used
 --   "park"     id name queue  rules  ""     ""       see part `parked_jobs`; without the deploy
 --   "hold"     id name queue  key    length rules    holds the key, and parks the job: if rules is
 --                                                    "", in the hold's own line
@@ -14,6 +15,7 @@
 --   "bury"     id name queue  state  ""     ""
 --   "discard"  id name queue  ""     ""     ""       deletes the job
 --   "expire"   id name queue  ""     ""     ""       deletes the job
+--   "cancel"   id name queue  ""     ""     ""       deletes the job
 --
 -- A script that fails, for example at a key of the wrong type, is not rolled back. To lose no job,
 -- a script first puts the job where it belongs, then ends its claim, then does everything else.
@@ -28,10 +30,12 @@ local function due_of(id)
   return state and string.match(state, '^%d+') or '0'
 end
 
+-- Returns whether the job may have a unique key.
 local function put_back(queue, id)
-  local _, due = origin_of(id)
+  local _, due, is_unique = origin_of(id)
   activate(queue)
   call('ZADD', P .. 'back:' .. queue, digits(due or 0), id)
+  return is_unique
 end
 
 -- Put a job whose claim is ending at the head of its queue, before jobs that were never claimed. It
@@ -39,7 +43,7 @@ end
 local function give_back(queue, id, how)
   local from, to = string.match(how, '^(%d+):(%d+)$')
   if to and tonumber(from) <= now and now < tonumber(to) then call('HSET', GRANTED, id, how) end
-  put_back(queue, id)
+  return put_back(queue, id)
 end
 
 local function end_job(id)
@@ -48,11 +52,15 @@ local function end_job(id)
 end
 
 -- Each function puts a job where it belongs, and returns the hint for `wake` (nil if nobody needs
--- to be woken) and the name of the counter to increment.
+-- to be woken), the name of the counter to increment, and false if it has seen that the job has no
+-- unique key.
 local SETTLERS = {
   back = function(queue, id, how)
-    give_back(queue, id, how)
-    return 1
+    return 1, nil, give_back(queue, id, how)
+  end,
+  requeue = function(queue, id, _, state, counter)
+    set_state(id, due_of(id), state)
+    return 1, counter, put_back(queue, id)
   end,
   release = function(queue, id, _, pause, state, counter)
     local due = now + math.max(0, tonumber(pause))
@@ -126,17 +134,19 @@ local function settle_others(worker, at, stale)
     local how = holds(worker, id, name)
     if not how then
       stale[#stale + 1] = id
+    elseif kind == 'cancel' then
+      finish_cancelled(worker, queue, id)
     elseif is_cancelled(how) and kind ~= 'failing' and kind ~= 'bury' then
       finish_cancelled(worker, queue, id)
       stale[#stale + 1] = id
     elseif kind == 'failing' then
       set_state(id, due_of(id), ARGV[i + 4])
     else
-      local hint, counter =
+      local hint, counter, has_key =
         SETTLERS[kind](queue, id, how, ARGV[i + 4], ARGV[i + 5], ARGV[i + 6], worker)
       call('HDEL', worker, id)
       leave_gates(id)
-      local is_unique = ARGV[i + 7] == '1'
+      local is_unique = ARGV[i + 7] == '1' and has_key ~= false
       if is_unique and kind == 'bury' then
         unique_keys().bury(id)
       elseif is_unique and kind ~= 'discard' and kind ~= 'expire' then
