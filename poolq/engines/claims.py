@@ -17,9 +17,10 @@ class Claim(NamedTuple):
     """A job that one worker holds. `admitted`: whether the job already has a slot of its rate limit
     (the right to one start), because it was parked. `asks`: not 0 if the job has no slot because
     older code than the worker's has named its limits; `admit` then names the limits in its rules
-    for their lines. `unique_key`: what the engine wants back with the settlement; empty for jobs
-    without unique keys. `gated`: whether the slots include one of a gate, which ends with the
-    claim. `expires_at`: from when on the job must not be run (0: it does not expire)."""
+    for their lines. `effects`: what the job holds beside its place, such as a unique key, as the
+    engine wants it back with the settlement; empty for most jobs. `gated`: whether the slots
+    include one of a gate, which ends with the claim. `expires_at`: from when on the job must not be
+    run (0: it does not expire)."""
 
     id: str
     request: int
@@ -29,7 +30,7 @@ class Claim(NamedTuple):
     state: State
     admitted: bool = False
     asks: int = 0
-    unique_key: bytes = b""
+    effects: bytes = b""
     gated: bool = False
     expires_at: int = 0
 

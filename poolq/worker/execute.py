@@ -29,6 +29,7 @@ from poolq.jobs.outcomes import (  # isort: skip
 )  # fmt: skip
 from poolq.jobs.retry_policy import DEFAULT_RULE, FAIL_RULE
 from poolq.jobs.running import call
+from poolq.jobs.unique import stored_key
 from poolq.log import events
 from poolq.log.events import Ended, Event, Finished
 from poolq.worker.error_records import describe, error_of, judge, last_error, traceback_of
@@ -124,7 +125,7 @@ class Executor:
         if again and outcomes.hook_crashed_out(message, state):
             return self._bury(claim, message.job, last_error(state), message.expires)
         kind, own_hooks, own = known
-        if own and lacks(message, own, is_unique=bool(claim.unique_key)):
+        if own and lacks(message, own, is_unique=stored_key(claim.effects) is not None):
             self._left_out(message, kind, own)
         if message.gate is not None and not own_hooks.rate_limit:
             own_hooks = own_hooks._replace(rate_limit=True)

@@ -369,8 +369,7 @@ def rights_of(engine: Engine) -> dict[str, bytes]:
     """The rights that the engine has stored, by id."""
     if not isinstance(engine, RedisEngine):
         return {
-            to_text(id_): unique_key
-            for id_, unique_key in rows(engine, "SELECT id, unique_key FROM {jobs}")
+            to_text(id_): effects for id_, effects in rows(engine, "SELECT id, effects FROM {jobs}")
         }
     found = {}
     for name in call(engine, "KEYS", "bodies:*"):

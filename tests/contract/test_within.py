@@ -178,7 +178,7 @@ def facts(engine: Engine, ids: list[str]) -> list[tuple[Any, ...]]:
     cursor = raw.cursor()
     cursor.execute(
         "SELECT id, place, queue, request, idx, admitted, taken, attempt, crashes, failing, lasts,"
-        " history, rules, deploy, unique_key, body, expires_at - due_at, due_at"
+        " history, rules, deploy, effects, body, expires_at - due_at, due_at"
         f" FROM {engine.namespace}_jobs"
     )
     rows = {id_: row for id_, *row in cursor.fetchall()}

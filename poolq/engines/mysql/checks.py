@@ -6,7 +6,7 @@ from poolq.engines.base import Check, ServerInfo
 from poolq.engines.mysql.schema import MySQLSchema
 from poolq.engines.mysql.session import MySQLSession
 from poolq.engines.sanitize import to_text
-from poolq.engines.sql import unique_keys
+from poolq.engines.sql import effects
 from poolq.engines.sql.servers import clock_check
 from poolq.engines.sql.session import Query
 from poolq.errors import ConfigError
@@ -31,7 +31,7 @@ def checks(session: MySQLSession, schema: MySQLSchema) -> list[Check]:
     return [
         _version(to_text(versions.rows[0][0])),
         schema.check(),
-        *unique_keys.checks(session),
+        *effects.checks(session),
         _isolation(found.get("transaction_isolation") or found.get("tx_isolation", "?")),
         _durability(found),
         _primary(found),

@@ -11,7 +11,7 @@ LOCK_MIGRATION = "SELECT GET_LOCK(LEFT(CONCAT(DATABASE(), '.', ?, ' schema'), 64
 
 
 class MySQLSchema(ServerSchema[MySQLSession]):
-    number = 8
+    number = 9
 
     def _migrate(self, session: MySQLSession) -> bool:
         (locked,) = session.read(Query(LOCK_MIGRATION, (self.namespace,)))

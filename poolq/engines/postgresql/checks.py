@@ -6,7 +6,7 @@ from contextlib import closing
 from poolq.engines.base import Check, ServerInfo
 from poolq.engines.postgresql.schema import PostgreSQLSchema
 from poolq.engines.postgresql.session import PostgreSQLSession
-from poolq.engines.sql import unique_keys
+from poolq.engines.sql import effects
 from poolq.engines.sql.servers import clock_check
 from poolq.engines.sql.session import Query, QueryResult
 from poolq.errors import ConfigError, EngineUnavailable
@@ -62,7 +62,7 @@ def checks(session: PostgreSQLSession, schema: PostgreSQLSchema, shared: bool) -
     return [
         Check("version", "ok", f"PostgreSQL {found['server_version']}"),
         schema.check(),
-        *unique_keys.checks(session),
+        *effects.checks(session),
         Check("durability", *_durability(found)),
         _replication(found, standbys),
         Check("primary", "bad", "this is a standby; use the primary")

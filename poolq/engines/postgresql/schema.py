@@ -30,7 +30,7 @@ NO_SCHEMA = "the role's search_path has no schema; name one: ?schema=…"
 
 
 class PostgreSQLSchema(ServerSchema[PostgreSQLSession]):
-    number = 1
+    number = 2
     files = (SHARED, Path(__file__).with_name("schema.sql"))
 
     @property

@@ -87,16 +87,16 @@ def settlement_arguments(settlements: Settlements) -> list[Argument]:
     queue, request, following, room = "", 0, 0, 0
     for claim, outcome in settlements:
         if type(outcome) is not Ack and type(outcome) is not Done:
-            others += (*_encode_outcome(claim, outcome), int(bool(claim.unique_key)))
+            others += (*_encode_outcome(claim, outcome), int(bool(claim.effects)))
             number += 1
             continue
-        id_, of, index, within, _, _, _, _, unique_key, _, _ = claim
+        id_, of, index, within, _, _, _, _, effects, _, _ = claim
         if index != following or of != request or within != queue or not room:
             queue, request, room = within, of, MAX_IDS_PER_CALL
             run: list[Any] = [queue, request, index, 1]
             runs.append(run)
         run.append(id_)
-        if unique_key:
+        if effects:
             run[3] = -1
         following, room = index + 1, room - 1
     arguments: list[Argument] = [len(runs)]
@@ -196,7 +196,7 @@ def decode_body(stored: bytes | None) -> bytes:
     return b"" if stored is None else stored[stored.find(b"\n") + 1 :]
 
 
-def _unique_key(stored: bytes | None) -> bytes:
+def _effects(stored: bytes | None) -> bytes:
     """Return the unique key in the line before a body (see the script part `unique_keys`)."""
     return (stored or b"").partition(b"\n")[0].partition(b"\t")[2]
 
@@ -221,7 +221,7 @@ def decode_step(reply: list[Any], request: int) -> base.Step:
                 bare = bare if read else sanitize.unreadable_body("state", state)
             claim = (
                 id_, request, place, name, bare, kept, taken, asks,
-                _unique_key(body) if body and TAB in body else b"", gated, expires,
+                _effects(body) if body and TAB in body else b"", gated, expires,
             )  # fmt: skip
             add(make(Claim, claim))
     late = [text(id_) for id_ in stale]
@@ -261,7 +261,7 @@ def decode_job(reply: list[Any]) -> StoredJob:
         state=state,
         worker=text(worker),
         limit=text(limit),
-        unique=stored_key(_unique_key(body)),
+        unique=stored_key(_effects(body)),
         holder=text(holder),
         expires_at=0 if status == b"failed" else expires,
     )

@@ -13,7 +13,7 @@ from typing import ClassVar, TypeVar
 
 from poolq.engines import base
 from poolq.engines.base import Bodies, Engine, Queues, Settlements, Spans, Step, StoredJob
-from poolq.engines.sql import new_jobs, nodes, unique_keys
+from poolq.engines.sql import effects, new_jobs, nodes
 from poolq.engines.sql.administration import paging, queue_counts, stored_jobs
 from poolq.engines.sql.claims import admitting, cancelling, recovery
 from poolq.engines.sql.claims.claiming import StepContext
@@ -241,7 +241,7 @@ class SQLEngine(Engine):
     def sweep(self, idle: int) -> bool:
         session, budget = self.session, self._cursors.sweeps
         self._swept, more = limit_windows.sweep(session, self._swept)
-        more = unique_keys.sweep(session) or more
+        more = effects.sweep(session) or more
         more = concurrent_slots.sweep(session) or more
         more = holds.sweep(session) or more
         if budget.has_time():

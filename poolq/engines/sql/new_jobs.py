@@ -45,8 +45,8 @@ FEW = 50
 #: of the time of many inserts.
 INSERT_PLAIN = """INSERT INTO {jobs} (id, place, due_at, queue, history, body)
     VALUES (?, ?, ?, ?, {no_bytes}, ?)"""
-INSERT_UNIQUE = INSERT_PLAIN.replace("body)", "body, unique_key)").replace("?)", "?, ?)")
-INSERT_JOB = INSERT_UNIQUE.replace("key)", "key, expires_at)").replace("?)", "?, ?)")
+INSERT_UNIQUE = INSERT_PLAIN.replace("body)", "body, effects)").replace("?)", "?, ?)")
+INSERT_JOB = INSERT_UNIQUE.replace("effects)", "effects, expires_at)").replace("?)", "?, ?)")
 INSERT_WAITING = INSERT_JOB.replace("at)", "at, rules)").replace("?)", "?, ?)")
 INSERT_KEY = "INSERT INTO {unique_keys} (name, id, ends) VALUES (?, ?, ?)"
 #: A new line counts as named by the newest code.

@@ -7,8 +7,8 @@
 -- (worker, request, idx) identify a claim.
 -- `admitted`: the claim includes a slot of the job's limit. `taken`: when the job was claimed.
 -- `lasts`: until when a slot is reserved for the job. `deploy`: the deploy whose code named the
--- job's limits when it parked. `expires_at`: when the job expires, if it does. `unique_key`: the
--- job's unique key, or NULL (see jobs/unique.py).
+-- job's limits when it parked. `expires_at`: when the job expires, if it does. `effects`: what
+-- the job holds beside its place, or NULL (see effects.py).
 CREATE TABLE IF NOT EXISTS {jobs} (
     id {id} NOT NULL,
     place {text:1100} NOT NULL DEFAULT '',
@@ -27,7 +27,7 @@ CREATE TABLE IF NOT EXISTS {jobs} (
     lasts BIGINT NOT NULL DEFAULT 0,
     deploy BIGINT NOT NULL DEFAULT 0,
     expires_at BIGINT,
-    unique_key {bytes},
+    effects {bytes},
     PRIMARY KEY (id),
     KEY turn (place, queue, due_at, {ordering:id})
 ) {table};
@@ -43,7 +43,7 @@ CREATE TABLE IF NOT EXISTS {failed} (
     history {bytes} NOT NULL,
     body {bytes} NOT NULL,
     expires BIGINT,
-    unique_key {bytes},
+    effects {bytes},
     PRIMARY KEY (id),
     KEY newest (at, {ordering:id}),
     KEY newest_of_queue (queue, at, {ordering:id})

@@ -1,4 +1,4 @@
-"""The unique keys of jobs (see `jobs/unique.py`), as rows that belong to a job.
+"""The effect of a unique job (see `effects.py`): its key (see `jobs/unique.py`), as a row.
 
 A transaction locks unique keys, sorted by key, after everything else except the counters. So the
 changes of keys are collected, and sent at the end (`Transaction.at_end`). A new job and its key are
@@ -23,7 +23,7 @@ from poolq.engines.sql.session import (
     in_chunks,
 )
 from poolq.errors import RightMissing
-from poolq.jobs.unique import StoredKey, stored_key
+from poolq.jobs.unique import stored_key
 
 #: Whether a key that is held for a time has not ended yet. No key is held for more than 100 years.
 _LASTS = f"ends > {{now}} AND ends <= {{now}} + {MAX_MICROSECONDS}"
@@ -63,21 +63,24 @@ class Holder(NamedTuple):
     is_void: bool
 
 
-class KeyChanges:
-    """Which keys of ending claims are freed or, because their jobs return, taken again."""
+class Changes:
+    """Which keys are freed or, because their jobs return to their queues, taken again."""
 
     def __init__(self) -> None:
         self._freed: list[tuple[str, str]] = []
         self._taken: list[tuple[str, str, int, int]] = []
 
-    def free(self, stored: object, id_: str, *, start: bool = False) -> None:
-        """Free the key of a job that ends (or, if `start`, is claimed), if the key ends then."""
+    def start(self, stored: object, id_: str) -> None:
         unique = stored_key(stored)
-        if unique is not None and (unique.until == "start" if start else unique.until != "time"):
+        if unique is not None and unique.until == "start":
             self._freed.append((unique.key, id_))
 
-    def take_again(self, stored: object, id_: str) -> None:
-        """Take the key again for a job that returns to its queue."""
+    def finish(self, stored: object, id_: str) -> None:
+        unique = stored_key(stored)
+        if unique is not None and unique.until != "time":
+            self._freed.append((unique.key, id_))
+
+    def requeue(self, stored: object, id_: str) -> None:
         unique = stored_key(stored)
         if unique is not None and unique.until != "time":
             self._taken.append((unique.key, id_, 0, 0))
@@ -87,14 +90,6 @@ class KeyChanges:
             tx.at_end(BatchQuery(FREE_KEY, sorted(self._freed)))
         if self._taken:
             tx.at_end(BatchQuery(TAKE_KEY, sorted(self._taken)))
-
-
-def free(tx: Transaction, jobs: Iterable[tuple[object, str]], *, start: bool = False) -> None:
-    """Free the keys of jobs that end or `start`, given as stored keys and ids."""
-    changes = KeyChanges()
-    for stored, id_ in jobs:
-        changes.free(stored, id_, start=start)
-    changes.write(tx)
 
 
 def holders_in(found: Iterable[QueryResult]) -> dict[str, Holder]:
@@ -111,9 +106,10 @@ def holder_of(tx: Transaction, key: str) -> Holder | None:
     return holders_in(tx.run(Query(HOLDERS, ([key],)))).get(key)
 
 
-def take_for_retry(tx: Transaction, jobs: Mapping[str, StoredKey | None]) -> set[str]:
+def take_for_retry(tx: Transaction, stored: Mapping[str, object]) -> set[str]:
     """Take the keys of failed jobs again. Returns the ids of those that have to stay failed,
     because another job has their key."""
+    jobs = {id_: stored_key(effects) for id_, effects in stored.items()}
     wanted: dict[str, str] = {}
     for id_, unique in jobs.items():
         if unique is not None and unique.until != "time":
@@ -139,8 +135,9 @@ def take_for_retry(tx: Transaction, jobs: Mapping[str, StoredKey | None]) -> set
     }
 
 
-def holder(session: Session, unique: StoredKey | None) -> str:
-    """Return the id of the job that has this unique key, or "" if none has it."""
+def holder(session: Session, stored: object) -> str:
+    """Return the id of the job that has the unique key of a job, or "" if none has it."""
+    unique = stored_key(stored)
     if unique is None:
         return ""
     (found,) = session.read(Query(HOLDER, (unique.key,)))

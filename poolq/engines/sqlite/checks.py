@@ -5,7 +5,7 @@ import sqlite3
 from pathlib import Path
 
 from poolq.engines.base import Check, ServerInfo
-from poolq.engines.sql import unique_keys
+from poolq.engines.sql import effects
 from poolq.engines.sql.session import Query
 from poolq.engines.sqlite.schema import SQLiteSchema
 from poolq.engines.sqlite.session import SQLiteSession
@@ -29,7 +29,7 @@ def checks(session: SQLiteSession, schema: SQLiteSchema) -> list[Check]:
     return [
         Check("reachable", "ok", f"{file}, SQLite {sqlite3.sqlite_version}"),
         schema.check(),
-        *unique_keys.checks(session),
+        *effects.checks(session),
         Check("isolation", "ok", "one writer at a time; others wait in line"),
         _journal(mode),
         Check("durability", *SYNCHRONOUS_LEVELS.get(level, ("warn", f"synchronous is {level}"))),

@@ -13,7 +13,7 @@ from poolq.engines.sqlite.write_lock import Exclusively, WriteLock, run_read
 
 
 class SQLiteSchema(SQLSchema):
-    number = 8
+    number = 9
 
     def __init__(self, options: SQLiteOptions, texts: RenderedSQL, namespace: str) -> None:
         super().__init__(texts, namespace, str(options.file))

@@ -46,14 +46,14 @@ MARK_CLAIMED = """UPDATE {jobs} SET place = ?, request = ?, idx = ?, admitted = 
 #: into both tables. It changes nothing if another job has the key. The view belongs to the
 #: connection, so it is not part of the schema.
 INSERT_UNIQUE = """INSERT OR ROLLBACK INTO new_unique
-    (id, place, due_at, queue, body, unique_key, name, ends) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
+    (id, place, due_at, queue, body, effects, name, ends) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
 MAKE_VIEW = """CREATE TEMP VIEW IF NOT EXISTS new_unique AS SELECT id, place, due_at, queue, body,
-    unique_key, '' AS name, 0 AS ends FROM {jobs}"""
+    effects, '' AS name, 0 AS ends FROM {jobs}"""
 MAKE_TRIGGER = """CREATE TEMP TRIGGER IF NOT EXISTS store_new_unique INSTEAD OF INSERT ON new_unique
     BEGIN
     INSERT INTO {unique_keys} (name, id, ends) VALUES (NEW.name, NEW.id, NEW.ends);
-    INSERT INTO {jobs} (id, place, due_at, queue, body, unique_key, history) VALUES
-    (NEW.id, NEW.place, NEW.due_at, NEW.queue, NEW.body, NEW.unique_key, x'');
+    INSERT INTO {jobs} (id, place, due_at, queue, body, effects, history) VALUES
+    (NEW.id, NEW.place, NEW.due_at, NEW.queue, NEW.body, NEW.effects, x'');
     END"""
 #: Seconds after which the connection checks again that its file has not been replaced.
 FILE_CHECK_INTERVAL = 1.0

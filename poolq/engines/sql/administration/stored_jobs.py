@@ -8,8 +8,9 @@ from typing import NamedTuple
 from poolq.engines import sanitize
 from poolq.engines.base import StoredJob
 from poolq.engines.sanitize import number, to_text
-from poolq.engines.sql import unique_keys
+from poolq.engines.sql import effects
 from poolq.engines.sql.claims.settling import DELETE_JOBS
+from poolq.engines.sql.effects import EffectChanges
 from poolq.engines.sql.job_counters import CounterIncrements
 from poolq.engines.sql.limits.parking import DELETE_LINE, HAS_JOBS, LOCK_LINE, OPEN_RELEASED_LINE
 from poolq.engines.sql.location import (
@@ -24,7 +25,7 @@ from poolq.engines.sql.location import (
 )
 from poolq.engines.sql.queues.wakeups import ADD_QUEUE, wake
 from poolq.engines.sql.session import BatchQuery, Query, Row, Session, Transaction, in_chunks
-from poolq.jobs.unique import StoredKey, stored_key
+from poolq.jobs.unique import stored_key
 
 #: The most jobs that one transaction changes. While it runs, it blocks other transactions.
 MAX_CHANGED = 5000
@@ -33,12 +34,12 @@ LOCK_ATTEMPTS = 3
 #: Stands for the head of a queue, before all due times.
 HEAD = -(2**63)
 
-STATE_COLUMNS = "body, attempt, crashes, failing, history, unique_key"
+STATE_COLUMNS = "body, attempt, crashes, failing, history, effects"
 SELECT_JOB = (
     f"SELECT id, queue, place, due_at, taken, {{now}}, expires_at, {STATE_COLUMNS} FROM {{jobs}} "
 )
 FIND_JOB = SELECT_JOB + "WHERE id = ?"
-LOCATIONS = "SELECT id, place, queue, due_at, unique_key FROM {jobs} {by_id} WHERE id {in_list}"
+LOCATIONS = "SELECT id, place, queue, due_at, effects FROM {jobs} {by_id} WHERE id {in_list}"
 LOCK_LOCATIONS = LOCATIONS + " {lock}"
 MOVE_JOBS = """UPDATE {jobs} SET queue = ?, lasts = 0
     {returned:, place = CASE WHEN place = '' OR (place = 'd' AND due_at <= {now})
@@ -59,9 +60,9 @@ JOBS_IN_LINES = f"""SELECT j.id, 0 FROM {{lines}} l
 SELECT_FAILED = f"SELECT id, queue, at, {STATE_COLUMNS} FROM {{failed}} "
 FIND_FAILED = SELECT_FAILED + "WHERE id = ?"
 NEWEST_FIRST = " ORDER BY at DESC, {ordering:id} DESC LIMIT ?"
-LOCK_FAILED = "SELECT id, unique_key FROM {failed} WHERE id {in_list} {lock}"
-RETRY_FAILED = """INSERT INTO {jobs} (id, queue, due_at, history, expires_at, body, unique_key)
-    SELECT id, queue, {now}, {no_bytes}, {now} + expires, body, unique_key FROM {failed}
+LOCK_FAILED = "SELECT id, effects FROM {failed} WHERE id {in_list} {lock}"
+RETRY_FAILED = """INSERT INTO {jobs} (id, queue, due_at, history, expires_at, body, effects)
+    SELECT id, queue, {now}, {no_bytes}, {now} + expires, body, effects FROM {failed}
     WHERE id {in_list}"""
 DELETE_FAILED = "DELETE FROM {failed} WHERE id {in_list}"
 REPLACE_EXPIRES = "UPDATE {failed} SET expires = ? WHERE id = ?"
@@ -77,7 +78,7 @@ def find(session: Session, id_: str) -> StoredJob | None:
     for read, found in ((stored, jobs), (stored_failed, failures), (stored, again)):
         for row in found.rows:
             job = read(row)
-            return job._replace(holder=unique_keys.holder(session, job.unique)) if row[-1] else job
+            return job._replace(holder=effects.holder(session, row[-1])) if row[-1] else job
     return None
 
 
@@ -102,7 +103,7 @@ class Location(NamedTuple):
     place: str
     queue: str
     due: int
-    unique_key: object = None
+    effects: object = None
 
 
 def cancel(tx: Transaction, ids: Sequence[str], queue: str | None = None) -> list[str]:
@@ -112,7 +113,10 @@ def cancel(tx: Transaction, ids: Sequence[str], queue: str | None = None) -> lis
     there = {id_: at for id_, at in there.items() if queue in (None, at.queue)}
     tx.later(*(Query(DELETE_JOBS, (some,)) for some in in_chunks(list(there))))
     close_empty(tx, there.values())
-    unique_keys.free(tx, [(at.unique_key, id_) for id_, at in there.items()])
+    changes = EffectChanges()
+    for id_, location in there.items():
+        changes.finish(location.effects, id_)
+    changes.write(tx)
     increments = CounterIncrements()
     increments.add_many(Counter([at.queue for at in there.values()]), "cancelled")
     tx.at_end(*increments.queries(tx.appends))
@@ -232,7 +236,7 @@ def retry(
     """Put failed jobs back into their queues as new jobs. If another job has its unique key, a job
     stays failed. Returns the ids of the jobs that were put back."""
     locked = _lock_failed(tx, ids)
-    stay = unique_keys.take_for_retry(tx, {id_: locked[id_] for id_ in sorted(locked)})
+    stay = effects.take_for_retry(tx, {id_: locked[id_] for id_ in sorted(locked)})
     there = [id_ for id_ in locked if id_ not in stay]
     replaced = [(bodies[id_], id_) for id_ in there if id_ in bodies]
     if replaced:
@@ -251,12 +255,16 @@ def retry(
 
 def forget(tx: Transaction, ids: Sequence[str]) -> list[str]:
     """Delete failed jobs. Returns the ids that were found."""
-    there = list(_lock_failed(tx, ids))
-    tx.later(*(Query(DELETE_FAILED, (some,)) for some in in_chunks(there)))
+    there = _lock_failed(tx, ids)
+    tx.later(*(Query(DELETE_FAILED, (some,)) for some in in_chunks(list(there))))
+    changes = EffectChanges()
+    for id_, stored_effects in there.items():
+        changes.finish(stored_effects, id_)
+    changes.write(tx)
     return _in_order(ids, set(there))
 
 
-def _lock_failed(tx: Transaction, ids: Sequence[str]) -> dict[str, StoredKey | None]:
-    """Of these jobs, lock those that have failed. Returns their unique keys by id."""
+def _lock_failed(tx: Transaction, ids: Sequence[str]) -> dict[str, object]:
+    """Of these jobs, lock those that have failed. Returns their effects by id."""
     found = tx.run(*(Query(LOCK_FAILED, (some,)) for some in in_chunks(ids)))
-    return {to_text(id_): stored_key(tied) for one in found for id_, tied in one.rows}
+    return {to_text(id_): tied for one in found for id_, tied in one.rows}

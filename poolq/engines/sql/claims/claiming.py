@@ -14,8 +14,8 @@ import msgspec
 
 from poolq.engines.base import CLAIM_BYTES, Claim, Queues, Settlements
 from poolq.engines.sanitize import blob, is_invalid_state, number, state, to_text, unreadable_body
-from poolq.engines.sql import unique_keys
 from poolq.engines.sql.claims.cursors import Position, ScanCursors
+from poolq.engines.sql.effects import EffectChanges
 from poolq.engines.sql.limits.concurrent_slots import MARK_GATED, lock_first_lines
 from poolq.engines.sql.location import DELAYED, QUEUED, RETURNED, claimed_by
 
@@ -362,8 +362,10 @@ def _mark_claimed(tx: Transaction, ctx: StepContext, found: ClaimedRows) -> Sequ
         ids = [row[0] for row in rows]
         tx.later(*tx.claim_updates(claimed_by(ctx.worker), ctx.request, first, ids, ctx.now))
         if any(map(_rare, rows)):
-            tied = [(read_rare(_rare(row)).unique_key, row[0]) for row in rows]
-            unique_keys.free(tx, tied, start=True)
+            changes = EffectChanges()
+            for row in rows:
+                changes.start(read_rare(_rare(row)).effects, row[0])
+            changes.write(tx)
     if ctx.bytes_left < 0:
         ctx.remaining = 0
     return rows

@@ -14,7 +14,7 @@ from poolq.jobs.ending import after_death, unobserved_death
 from poolq.jobs.message import State
 
 LOCK_DEAD_WORKER = "SELECT worker, {now} FROM {workers} WHERE worker = ? {lock}"
-WORKER_CLAIMS = f"""SELECT id, request, idx, queue, attempt, crashes, failing, history, unique_key,
+WORKER_CLAIMS = f"""SELECT id, request, idx, queue, attempt, crashes, failing, history, effects,
     place {CLAIMS_OF_WORKER}"""
 PLACE = -1  # its position in a row
 DELETE_ANSWER = """DELETE FROM {answers} WHERE worker = ? AND request = (SELECT request
@@ -62,7 +62,7 @@ def reap(tx: Transaction, node: str, beat_: int) -> Recovered | None:
 
 def _claim(row: Row) -> Claim:
     """Return a claim with its state, as far as the state can be read."""
-    id_, request, index, queue, attempt, crashes, failing, history, unique_key, _ = row
+    id_, request, index, queue, attempt, crashes, failing, history, effects, _ = row
     state = State(count(attempt), count(crashes), count(failing), blob(history))
     where = id_, number(request), number(index), to_text(queue)
-    return Claim(*where, b"", state, unique_key=blob(unique_key))
+    return Claim(*where, b"", state, effects=blob(effects))

@@ -11,6 +11,7 @@ from typing import Final
 
 from poolq.engines.base import Claim, Settlement, Settlements
 from poolq.engines.sanitize import to_text
+from poolq.engines.sql.effects import EffectChanges
 from poolq.engines.sql.job_counters import CounterIncrements
 from poolq.engines.sql.limits.holds import note_holds
 from poolq.engines.sql.limits.parking import put_in_lines
@@ -25,7 +26,6 @@ from poolq.engines.sql.location import (
 )
 from poolq.engines.sql.queues.wakeups import wake
 from poolq.engines.sql.session import BatchQuery, Query, QueryResult, Transaction, in_chunks
-from poolq.engines.sql.unique_keys import KeyChanges
 from poolq.jobs.limits import Gate, Rule
 from poolq.jobs.message import State
 from poolq.jobs.outcomes import (
@@ -71,7 +71,7 @@ RELEASE_JOB = """UPDATE {jobs} SET place = ?, due_at = {now} + ?, lasts = 0,
 SAVE_STATE = """UPDATE {jobs} SET lasts = 0,
     attempt = ?, crashes = ?, failing = ?, history = ? WHERE id = ?"""
 BURY_JOB = """INSERT INTO {failed} (id, queue, at, attempt, crashes, failing, history, expires,
-    body, unique_key) SELECT id, queue, {now}, ?, ?, ?, ?, ?, body, unique_key FROM {jobs}
+    body, effects) SELECT id, queue, {now}, ?, ?, ?, ?, ?, body, effects FROM {jobs}
     WHERE id = ?"""
 
 
@@ -195,12 +195,12 @@ class SettlementBatch:
         self.parked: list[tuple[Claim, Park | HoldKey]] = []
         self.held_back: list[tuple[Claim, ReleaseUntil]] = []
         self.woken_queues: set[str] = set()
-        self.keys = KeyChanges()
+        self.effects = EffectChanges()
 
     def delete(self, claim: Claim) -> None:
         self.deleted.append(claim.id)
-        if claim.unique_key:
-            self.keys.free(claim.unique_key, claim.id)
+        if claim.effects:
+            self.effects.finish(claim.effects, claim.id)
 
     def add(self, claim: Claim, outcome: Outcome) -> None:
         match outcome:
@@ -250,8 +250,8 @@ class SettlementBatch:
             case Park() | HoldKey():
                 self.parked.append((claim, outcome))
                 self.increments.add(claim.queue, "parked")
-        if claim.unique_key:
-            self.keys.take_again(claim.unique_key, claim.id)
+        if claim.effects:
+            self.effects.requeue(claim.effects, claim.id)
         self.woken_queues.add(claim.queue)
 
     def write(self, tx: Transaction) -> None:
@@ -266,5 +266,5 @@ class SettlementBatch:
         wake(tx, self.woken_queues)
         if held:
             note_holds(tx, held)
-        self.keys.write(tx)
+        self.effects.write(tx)
         tx.at_end(*self.increments.queries(tx.appends))

@@ -46,7 +46,7 @@ CLAIMS_OF_ANSWER = """FROM (VALUES (?, ?)) p (claimed, cancelled), LATERAL (SELE
         FROM {answers} WHERE worker = substr(claimed, 3) ORDER BY request DESC LIMIT 1) a, {jobs}
     WHERE id = ANY(string_to_array(held, ' ')) AND place || '' IN (claimed, cancelled)"""
 CLAIMS_OF_REQUEST = f"""SELECT id, body, attempt, crashes, failing, history, queue, idx, admitted,
-    unique_key, expires_at {CLAIMS_OF_WORKER} AND request = ? ORDER BY idx"""
+    effects, expires_at {CLAIMS_OF_WORKER} AND request = ? ORDER BY idx"""
 
 #: A step that serves all queues checks at most MAX_EXTRA_QUEUES more queues at once than it wants
 #: jobs, and the lines of at most MAX_LINED_QUEUES of these queues.
@@ -157,11 +157,11 @@ def _replay(tx: Transaction, ctx: StepContext, stale: str) -> Step:
     ctx.replayed = True
     (found,) = tx.run(claims_query(tx, CLAIMS_OF_REQUEST, ctx.worker, ctx.request))
     claims = []
-    for id_, body, *kept, queue, index, admitted, unique_key, expires_at in found.rows:
+    for id_, body, *kept, queue, index, admitted, effects, expires_at in found.rows:
         stored, known = claiming.body_and_state(body, kept)
         where = (id_, ctx.request, number(index), to_text(queue))
         gated = bool(admitted == ADMITTED_BY_GATE)
-        claim = Claim(*where, stored, known, bool(admitted), 0, blob(unique_key), gated)
+        claim = Claim(*where, stored, known, bool(admitted), 0, blob(effects), gated)
         claims.append(claim._replace(expires_at=number(expires_at)))
     return Step(claims, stale.split(), now=ctx.now)
 

@@ -40,10 +40,10 @@ FIRST_READ = 50
 #: Bodies of at most this many bytes are read with their jobs. CLAIM_BYTES has room for 512 of them.
 SMALL_BODY_BYTES = CLAIM_BYTES // 512
 SMALL_BODY = f"CASE WHEN LENGTH(body) <= {SMALL_BODY_BYTES} THEN body END"  # else NULL
-#: Until when a slot lasts, when the job expires, and its unique key. NULL for most jobs, which have
+#: Until when a slot lasts, when the job expires, and its effects. NULL for most jobs, which have
 #: none of these. One column, because reading a column costs a worker some 2 % of its time.
-RARE = """CASE WHEN lasts > 0 OR expires_at > 0 OR unique_key IS NOT NULL
-    THEN {joined:lasts, expires_at, unique_key} END"""
+RARE = """CASE WHEN lasts > 0 OR expires_at > 0 OR effects IS NOT NULL
+    THEN {joined:lasts, expires_at, effects} END"""
 LOCK_HEADS = f"""SELECT id, {SMALL_BODY}, attempt, crashes, failing, history, {RARE}, due_at,
     deploy, rules FROM {{jobs}}
     WHERE place = ? AND queue = ? ORDER BY due_at, {{ordering:id}} LIMIT ? {{lock}}"""
@@ -58,15 +58,15 @@ class Rare(NamedTuple):
 
     lasts: int
     expires_at: int
-    unique_key: bytes
+    effects: bytes
 
 
 def read_rare(stored: object) -> Rare:
     """Decode the column RARE."""
     if stored is None:
         return Rare(0, 0, b"")
-    lasts, expires_at, unique_key = sanitize.blob(stored).split(b" ", 2)
-    return Rare(number(lasts), number(expires_at), unique_key)
+    lasts, expires_at, effects = sanitize.blob(stored).split(b" ", 2)
+    return Rare(number(lasts), number(expires_at), effects)
 
 
 class Grant(NamedTuple):
