@@ -593,6 +593,7 @@ def test_the_tests_of_a_project_run_its_tasks(make_django: MakeDjango, version: 
 
 CONNECTIONS = """
 import os
+from asgiref.sync import sync_to_async
 from django.db import connection
 from poolq.contrib.django import task
 from store.notes import note
@@ -607,6 +608,10 @@ note("import", os.getpid(), own_id())
 @task(attempts=3, retry_after="1s")
 def query(name=""):
     note("query", os.getpid(), own_id(), name)
+
+@task(attempts=3, retry_after="1s")
+async def query_async(name=""):
+    note("query", os.getpid(), await sync_to_async(own_id)(), name)
 """
 DATABASE = """
 import pymysql, django.db.backends.mysql
@@ -644,21 +649,24 @@ def test_no_two_processes_use_one_connection(
 
 
 @newest
+@pytest.mark.parametrize("task", ["query", "query_async"])
 def test_a_task_that_meets_a_restart_of_the_database_succeeds_next(
-    make_django: MakeDjango, own_mariadb: OwnMariaDB, version: str
+    make_django: MakeDjango, own_mariadb: OwnMariaDB, version: str, task: str
 ) -> None:
+    """Also if coroutines use the database, for which asgiref calls it in a thread of its own."""
     server = own_mariadb()
     project = make_django(version, CONNECTIONS, database(server, None))
-    project.python_code("from store.tasks import query; query.enqueue('before')")
+    project.python_code(f"from store.tasks import {task}; {task}.enqueue('before')")
     project.pool("--procs=1")
     until(lambda: any(one[-1] == "before" for one in project.notes), 60)
     server.kill()
-    later = "import poolq; poolq.dispatch('store.tasks:query', {}, attempts=99, retry_after='1s')"
-    project.python_code(later.replace("{}", "{'args': ['after'], 'kwargs': {}}"))
-    until(lambda: "retried store.tasks:query" in (project.folder / "pool.log").read_text(), 60)
+    payload = {"args": ["after"], "kwargs": {}}
+    later = f"poolq.dispatch('store.tasks:{task}', {payload}, attempts=99, retry_after='1s')"
+    project.python_code(f"import poolq; {later}")
+    until(lambda: f"retried store.tasks:{task} " in (project.folder / "pool.log").read_text(), 60)
     server.start()
     until(lambda: any(one[-1] == "after" for one in project.notes), 60)
-    done = re.compile(r"done store.tasks:query \S+ queue=default attempt=[2-9]")
+    done = re.compile(rf"done store.tasks:{task} \S+ queue=default attempt=[2-9]")
     until(lambda: done.search((project.folder / "pool.log").read_text()), 60)
 
 

@@ -5,15 +5,20 @@ and each worker opens its own, which live from job to job as CONN_MAX_AGE says.
 """
 
 import logging
+import threading
 from collections.abc import Generator
 from importlib.util import find_spec
+from weakref import WeakSet
 
 import django
+from asgiref.sync import sync_to_async
 from django.apps import apps
 from django.db import close_old_connections, connections, reset_queries
+from django.db.backends.signals import connection_created
 from django.utils.log import RequireDebugTrue
 
 import poolq
+from poolq.jobs import event_loop
 
 django.setup()
 _logger = logging.getLogger("django")
@@ -39,9 +44,28 @@ def close_connections() -> None:
 @poolq.around
 def fresh_connections(_job: poolq.Job) -> Generator[None, poolq.JobOutcome, None]:
     """Drop connections that are too old or broken, as Django does around each request."""
-    _tidy()
+    _tidy_all()
     yield
+    _tidy_all()
+
+
+#: The threads that have opened connections.
+_threads: WeakSet[threading.Thread] = WeakSet()
+
+
+def _note_thread(**_: object) -> None:
+    _threads.add(threading.current_thread())
+
+
+connection_created.connect(_note_thread)
+
+
+def _tidy_all() -> None:
+    """Tidy this thread's connections and, if coroutines have used the database, those of the thread
+    in which asgiref calls the database for them."""
     _tidy()
+    if any(thread is not threading.current_thread() for thread in _threads):
+        event_loop.run(sync_to_async(_tidy)(), "poolq.contrib.django")
 
 
 def _tidy() -> None:
