@@ -1,7 +1,7 @@
 """What the engines of database servers share: MySQL and PostgreSQL.
 
 Their connections may be lost, and the server may then still run the last transaction. Each
-connection therefore has a unique name. The next connection to be opened finds the lost ones by
+connection therefore has a name of its own. The next connection to be opened finds the lost ones by
 their names, and ends them.
 """
 

@@ -40,10 +40,7 @@ while #ids < most do
   update_line(queue, identity)
 end
 if #ids > 0 then
-  unique_keys().finish(ids, 1, #ids)
-  delete_bodies(ids, 1, #ids)
-  call('HDEL', STATES, unpack(ids))
-  call('HDEL', GRANTED, unpack(ids))
+  delete_jobs(ids, 1, #ids)
   count('cancelled', queue, #ids)
 end
 local left = call('ZCARD', back) + count_listed(queue) + call('ZCARD', delayed)

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Make failed jobs ready again, with a fresh state, and some of them with another body. A job stays
--- failed if another job has its unique key.
--- Parts: unique_keys, failed_jobs, ready.
+-- failed if another job holds what it held, such as a unique key.
+-- Parts: effects, failed_jobs, ready.
 --
 -- ARGV: n (at most 1000), n ids, then for some of them the id, the new body, and how long after the
 --       retry the job expires (0: never; "": as long as before).
@@ -15,8 +15,6 @@ local function replace_body(id, body)
   call('HSET', bodies_of(id), id, head .. body)
 end
 
-local taken = {}  -- names of unique keys
-
 -- The end of a fresh state's first line: when the job expires. `old`: the state of the failed job.
 local function expiry(id, old)
   local span = spans[id] or tonumber(string.match(old or '', '^%d+ %d+ %d+ %d+ (%d+)\n')) or 0
@@ -24,7 +22,7 @@ local function expiry(id, old)
 end
 
 each_failed({unpack(ARGV, 2, last)}, function(queue, ids)
-  ids = unique_keys().retakers(ids, taken)
+  ids = effects().retry(ids)
   if #ids == 0 then return end
   local states, old = {}, call('HMGET', STATES, unpack(ids))
   for k, id in ipairs(ids) do

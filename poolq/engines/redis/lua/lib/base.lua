@@ -6,7 +6,7 @@
 --
 --   version           STRING the version of all these keys, see engines/schema_version.py
 --   bodies:<moment>   HASH  id -> "<due> <queue>\n<body>", with the due time of the push; see below. Of
---                           a unique job: "<due> <queue>\t<until> <key>\n<body>", see part `unique_keys`
+--                           a job with an effect: "<due> <queue>\t<effect>\n<body>", see part `effects`
 --   states            HASH  id -> "<due> <attempt> <crashes> <failing>\n<history>", if this differs
 --                           from a fresh job's; due 0 stands for the due time beside the body. If
 --                           the job expires, "<failing> <when>\n"; for a failed job, <when> is how

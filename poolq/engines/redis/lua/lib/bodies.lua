@@ -1,7 +1,7 @@
 -- Part `bodies`: jobs that no worker holds.
 
--- The queue that a job belongs to, when the job is or was due, and whether it has a unique key; nil
--- if its body is lost.
+-- The queue that a job belongs to, when the job is or was due, and whether it has effects; nil if
+-- its body is lost.
 local function origin_of(id)
   local stored = call('HGET', bodies_of(id), id)
   if not stored then return nil end
@@ -17,10 +17,4 @@ local function add_failed(queue, id, at)
   call('SADD', P .. 'failures', queue)
   call('ZADD', P .. 'failed', at, id)
   call('ZADD', P .. 'failed:' .. queue, at, id)
-end
-
-local function delete_job(id)
-  call('HDEL', bodies_of(id), id)
-  call('HDEL', STATES, id)
-  call('HDEL', GRANTED, id)
 end

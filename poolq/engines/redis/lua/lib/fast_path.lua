@@ -1,4 +1,4 @@
--- Part `fast_path`, only in `step` (needs `unique_keys`, `settle_done`, `wake_tokens`, `queue_arguments`):
+-- Part `fast_path`, only in `step` (needs `effects`, `settle_done`, `wake_tokens`, `queue_arguments`):
 -- what every step does. If jobs are only ready or delayed, and all settled jobs are done, the script
 -- ends here. To create the functions of the following parts would take longer than the step: plain
 -- jobs that are claimed one by one would cost half as much CPU of client and server again.
@@ -232,7 +232,7 @@ local function finish_step(good, problem)
     local ids, bodies = group[4], group[5]
     for k = 1, #ids do
       local body = bodies[k]
-      if body and find(body, '\t', 1, true) then unique_keys().start(ids[k], body) end
+      if body and find(body, '\t', 1, true) then effects().start(ids[k], body) end
     end
   end
   if not good then error(problem) end

@@ -1,12 +1,12 @@
--- Part `settle_done` (needs `counters`, `unique_keys`, `gates`): end the claims of jobs that are done. A claim is held
+-- Part `settle_done` (needs `counters`, `effects`, `gates`): end the claims of jobs that are done. A claim is held
 -- while the job's field in the worker's hash begins with the claim's name, "<request> <index> ".
 --
 -- Arguments from ARGV[at] on: the number of runs of finished jobs, then each run: its queue,
--- request, index of the first job, "<n>" ("-<n>" if some of them have unique keys), and n ids (at
+-- request, index of the first job, "<n>" ("-<n>" if some of them have effects), and n ids (at
 -- most 1000) whose indexes are consecutive.
 
 -- Whether any job may have a state that is not fresh; nil if this was not checked yet. Without this
--- variable, and if scripts always made the functions of `gates` and `unique_keys`, plain jobs would
+-- variable, and if scripts always made the functions of `gates` and `effects`, plain jobs would
 -- cost 6 to 8 % more CPU of client and server, and jobs of a gate, one by one, a fifth more.
 local has_states
 
@@ -22,10 +22,10 @@ local function any_states()
 end
 
 -- Delete the jobs ids[from .. last], at most 1000, which are done, and count them. `tied`: whether some
--- of them may have unique keys.
+-- of them may have effects.
 local function finish(worker, queue, ids, from, last, tied)
   count('done', queue, call('HDEL', worker, unpack(ids, from, last)))
-  if tied then unique_keys().finish(ids, from, last) end
+  if tied then effects().finish(ids, from, last) end
   delete_bodies(ids, from, last)
   if any_states() then call('HDEL', STATES, unpack(ids, from, last)) end
   if any_gated then

@@ -2,7 +2,7 @@
 -- `parked_jobs`, `gates`, `claims`): end claims whose jobs are not done.
 --
 -- Arguments from ARGV[at] on: the number of these settlements, then eight for each of them: the
--- seven below, and 1 if the job has a unique key, else 0:
+-- seven below, and 1 if the job may have effects, else 0:
 --   "release"  id name queue  delay  state  counter  state: without due time, but with the time at
 --                                                    which the job expires; counter: "" for none
 --   "until"    id name queue  until  state  rule     rule: "<limit> <window>:<key>"
@@ -30,12 +30,12 @@ local function due_of(id)
   return state and string.match(state, '^%d+') or '0'
 end
 
--- Returns whether the job may have a unique key.
+-- Returns whether the job has effects; nil if this is not known.
 local function put_back(queue, id)
-  local _, due, is_unique = origin_of(id)
+  local _, due, has_effects = origin_of(id)
   activate(queue)
   call('ZADD', P .. 'back:' .. queue, digits(due or 0), id)
-  return is_unique
+  return has_effects
 end
 
 -- Put a job whose claim is ending at the head of its queue, before jobs that were never claimed. It
@@ -46,14 +46,9 @@ local function give_back(queue, id, how)
   return put_back(queue, id)
 end
 
-local function end_job(id)
-  unique_keys().finish({id}, 1, 1)
-  delete_job(id)
-end
-
 -- Each function puts a job where it belongs, and returns the hint for `wake` (nil if nobody needs
 -- to be woken), the name of the counter to increment, and false if it has seen that the job has no
--- unique key.
+-- effects.
 local SETTLERS = {
   back = function(queue, id, how)
     return 1, nil, give_back(queue, id, how)
@@ -97,11 +92,11 @@ local SETTLERS = {
     return nil, 'failed'
   end,
   discard = function(_, id)
-    end_job(id)
+    delete_jobs({id}, 1, 1)
     return nil, 'discarded'
   end,
   expire = function(_, id)
-    end_job(id)
+    delete_jobs({id}, 1, 1)
     return nil, 'expired'
   end,
 }
@@ -122,7 +117,7 @@ end
 -- End the claim of a cancelled job, and delete the job.
 local function finish_cancelled(worker, queue, id)
   call('HDEL', worker, id)
-  end_job(id)
+  delete_jobs({id}, 1, 1)
   call('HDEL', P .. 'cancels', id)
   leave_gates(id)
   count('cancelled', queue, 1)
@@ -142,15 +137,16 @@ local function settle_others(worker, at, stale)
     elseif kind == 'failing' then
       set_state(id, due_of(id), ARGV[i + 4])
     else
-      local hint, counter, has_key =
+      local hint, counter, has_effects =
         SETTLERS[kind](queue, id, how, ARGV[i + 4], ARGV[i + 5], ARGV[i + 6], worker)
       call('HDEL', worker, id)
       leave_gates(id)
-      local is_unique = ARGV[i + 7] == '1' and has_key ~= false
-      if is_unique and kind == 'bury' then
-        unique_keys().bury(id)
-      elseif is_unique and kind ~= 'discard' and kind ~= 'expire' then
-        unique_keys().take_again(id)
+      if ARGV[i + 7] == '1' and has_effects ~= false then
+        if kind == 'bury' then
+          effects().finish({id}, 1, 1)
+        elseif kind ~= 'discard' and kind ~= 'expire' then
+          effects().requeue(id)
+        end
       end
       if hint then wake(queue, hint) end
       if counter and counter ~= '' then count(counter, queue, 1) end

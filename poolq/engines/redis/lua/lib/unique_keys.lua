@@ -1,7 +1,6 @@
--- Part `unique_keys`: the unique keys of jobs, see poolq/jobs/unique.py. A job's key is stored
--- after the job's queue as "<until> <key>". unique:<key> has the id of the job that has the key, or
--- "<ends> <id>" if the key is held for a time. The functions are made only in scripts with unique
--- jobs, because making them takes longer than a short script.
+-- Part `unique_keys`: the effect of a unique job (see part `effects`), its key, see
+-- poolq/jobs/unique.py. It is stored with the job as "<until> <key>". unique:<key> has the id of the
+-- job that has the key, or "<ends> <id>" if the key is held for a time.
 
 local key_functions
 
@@ -9,23 +8,6 @@ local function unique_keys()
   if key_functions then return key_functions end
   local T = {}
   key_functions = T
-
-  -- A job's `until` and its key; nil if it has no key. `stored`: its body with the line before it.
-  local function key_in(stored)
-    if not stored or not string.find(stored, '\t', 1, true) then return nil end
-    return string.match(stored, '^[^\n\t]*\t(%a+) ([^\n]*)\n')
-  end
-
-  -- Call `visit` with each of ids[from .. last] that has a unique key, its key's name and `until`.
-  local function each_unique(ids, from, last, visit)
-    each_hash(ids, from, last, function(hash, first, to)
-      local stored = call('HMGET', hash, unpack(ids, first, to))
-      for k = first, to do
-        local till, key = key_in(stored[k - first + 1])
-        if till then visit(ids[k], P .. 'unique:' .. key, till) end
-      end
-    end)
-  end
 
   -- The id of the job that has a key, and when the key ends (0: with the job).
   local function holder_of(name)
@@ -77,46 +59,29 @@ local function unique_keys()
     if holder == id and ends == 0 then call('DEL', name) end
   end
 
-  -- The claim of this job begins.
-  function T.start(id, stored)
-    local till, key = key_in(stored)
+  function T.start(id, till, key)
     if till == 'start' then free(id, P .. 'unique:' .. key) end
   end
 
-  -- This job has failed. Its key becomes free, but stays stored with the job for a retry.
-  function T.bury(id)
-    each_unique({id}, 1, 1, free)
+  function T.finish(id, _, key)
+    free(id, P .. 'unique:' .. key)
   end
 
-  -- The jobs ids[from .. last] are about to be deleted.
-  function T.finish(ids, from, last)
-    each_unique(ids, from, last, free)
+  function T.requeue(id, till, key)
+    local name = P .. 'unique:' .. key
+    if till ~= 'time' and not T.holder(name) then T.give(name, id, 0) end
   end
 
-  -- This job returns to its queue: it takes its key again, unless another job has it.
-  function T.take_again(id)
-    each_unique({id}, 1, 1, function(_, name, till)
-      if till ~= 'time' and not T.holder(name) then T.give(name, id, 0) end
-    end)
-  end
+  -- The keys that `retry` has given away.
+  local taken = {}
 
-  -- Give these failed jobs their keys again. Returns the jobs except those whose keys other jobs
-  -- have. `taken`: the names of the keys that this script has given away.
-  function T.retakers(ids, taken)
-    local refused, free_ids = {}, {}
-    each_unique(ids, 1, #ids, function(id, name, till)
-      if till == 'time' then return end
-      if taken[name] or T.holder(name) then
-        refused[id] = true
-      else
-        taken[name] = true
-        T.give(name, id, 0)
-      end
-    end)
-    for _, id in ipairs(ids) do
-      if not refused[id] then free_ids[#free_ids + 1] = id end
-    end
-    return free_ids
+  function T.retry(id, till, key)
+    local name = P .. 'unique:' .. key
+    if till == 'time' then return true end
+    if taken[name] or T.holder(name) then return false end
+    taken[name] = true
+    T.give(name, id, 0)
+    return true
   end
 
   return T

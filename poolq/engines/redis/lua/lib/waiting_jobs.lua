@@ -9,8 +9,7 @@ local function delete_waiting(id)
     if call('ZSCORE', P .. 'failed:' .. queue, id) then return nil end
     if not leave_list(queue, id, due) then return nil end
   end
-  unique_keys().finish({id}, 1, 1)
-  delete_job(id)
+  delete_jobs({id}, 1, 1)
   return queue
 end
 
