@@ -104,9 +104,9 @@ def test_hooks_and_limits_get_the_job() -> None:
     made.payload = {"n": 3}
     assert made.rate_limit() == {"limit": 3, "seconds": 1}
     check.dispatch_sync(1)
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(ZeroDivisionError) as caught:
         check.dispatch_sync(0)
-    assert seen == [("done", {"n": 1}), ("failed", "integer division or modulo by zero")]
+    assert seen == [("done", {"n": 1}), ("failed", str(caught.value))]
 
 
 def test_a_limit_may_be_written_in_any_form() -> None:
