@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from poolq.engines.base import CancelRequest, Engine, QueueCounts, Recovered, Settlement
+from poolq.engines.redis.engine import RedisEngine
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import State
 from poolq.jobs.outcomes import ACK, GIVE_BACK, Bury, Failing, Outcome, Park, Release, ReleaseUntil
@@ -183,3 +184,24 @@ def test_a_job_from_a_line_can_be_cancelled(engine: Engine, worker: Worker) -> N
     assert engine.request_cancel([pushed], 0) == [pushed]
     assert worker.step(Settlement(claim, GIVE_BACK)).stale == [pushed]
     assert count_of(engine) == QueueCounts("q")
+
+
+@pytest.mark.parametrize("engine_url", ["redis"], indirect=True)
+def test_no_script_looks_for_more_than_fifty_jobs(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It asks each worker for all of them, and holds up all other clients meanwhile."""
+    assert isinstance(engine, RedisEngine)
+    ids = push(engine, *map(str, range(120)))
+    workers = [Worker(engine, name) for name in ("w1", "w2")]
+    claimed = [claim.id for worker in workers for claim in worker.claim(40)]
+    sizes: list[int] = []
+    run = engine.client.run
+
+    def counted(name: str, grace: int, *asked: str) -> object:
+        sizes.append(len(asked))
+        return run(name, grace, *asked)
+
+    monkeypatch.setattr(engine.client, "run", counted)
+    assert engine.request_cancel(ids, 0) == claimed
+    assert sizes == [50, 50, 20]

@@ -62,10 +62,10 @@ def queue_arguments(queues: Queues) -> tuple[Argument, ...]:
     return (-1,) if queues is None else (len(queues), *queues)
 
 
-def batches(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+def batches(ids: Sequence[str], size: int = MAX_IDS_PER_CALL) -> Iterator[Sequence[str]]:
     """Split ids into batches, each of which is small enough for one call of a script."""
-    for start in range(0, len(ids), MAX_IDS_PER_CALL):
-        yield ids[start : start + MAX_IDS_PER_CALL]
+    for start in range(0, len(ids), size):
+        yield ids[start : start + size]
 
 
 def revision_arguments(

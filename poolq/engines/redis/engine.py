@@ -25,10 +25,13 @@ from poolq.engines.redis.schedules import RedisSchedules
 from poolq.errors import EngineError, Fenced
 from poolq.jobs.limits import ADMITTED, NOT_YET, Admission, Asked
 
+#: How many jobs one script cancels, moves or forgets, as it holds up all other clients of the
+#: server. To find a running job, it asks all workers.
+IDS_PER_CALL = 50
 #: Replies of `admit` that are not times to wait.
 NOT_HELD, UNREGISTERED, TOO_EARLY = -1, -2, -3
 #: The server remembers for NOTE_TTL seconds that a keeper waits on a queue by name; the keeper
-#: renews this every NOTE_INTERVAL seconds.
+#: renews this note every NOTE_INTERVAL seconds.
 NOTE_TTL, NOTE_INTERVAL = 60.0, 15.0
 
 
@@ -52,8 +55,8 @@ class RedisEngine(Engine):
     # workers
 
     def register(self, registration: Registration) -> None:
-        who = json.dumps(registration)
-        self.client.run("register", registration.worker, registration.node, who, first_beat())
+        encoded = json.dumps(registration)
+        self.client.run("register", registration.worker, registration.node, encoded, first_beat())
 
     def step(
         self, worker: str, request: int, settlements: Settlements, want: int, queues: Queues
@@ -72,9 +75,9 @@ class RedisEngine(Engine):
         held: tuple[str, base.Claim] | None = None,
         ended: Sequence[base.EndedSlots] = (),
     ) -> Admission:
-        who = (held[0], held[1].id, codec.claim_name(held[1])) if held else ("", "", "")
+        claim = (held[0], held[1].id, codec.claim_name(held[1])) if held else ("", "", "")
         asked = codec.ended_argument(ended), *codec.rule_arguments(rules)
-        wait, *why = self.client.run("admit", *who, *asked)
+        wait, *why = self.client.run("admit", *claim, *asked)
         if held and wait == UNREGISTERED:
             raise self._fenced(held[0])
         if held and wait == NOT_HELD:
@@ -94,10 +97,10 @@ class RedisEngine(Engine):
         return bool(self.client.run("set_limit", key, window, "", int(starts)))
 
     def accept(self, worker: str, deploy: int = 0) -> int:
-        found = int(self.client.run("accept", worker, deploy))
-        if not found:
+        number = int(self.client.run("accept", worker, deploy))
+        if not number:
             raise self._fenced(worker)
-        return found
+        return number
 
     # keepers
 
@@ -116,10 +119,10 @@ class RedisEngine(Engine):
         while True:
             ttl = self._note_ttl(queues)
             news, due, lists = self.client.run("poll", again, ttl, *queue_arguments(queues))
-            left = until - monotonic()
-            if news or (empty and left <= 0):
+            remaining = until - monotonic()
+            if news or (empty and remaining <= 0):
                 return int(news)
-            pause = left if int(due) < 0 else min(left, int(due) / 1e6)
+            pause = remaining if int(due) < 0 else min(remaining, int(due) / 1e6)
             hint = wake_tokens.take(self.client, lists, pause)
             if hint:
                 return hint
@@ -147,7 +150,7 @@ class RedisEngine(Engine):
 
     def registered(self) -> list[Registration]:
         """See the contract. Of an unreadable registration, only worker and node are returned."""
-        return [codec.decode_registration(*one) for one in self.client.run("registered")]
+        return [codec.decode_registration(*row) for row in self.client.run("registered")]
 
     def nodes(self) -> list[base.NodeRecord]:
         reply = self.client.run("nodes")
@@ -200,31 +203,37 @@ class RedisEngine(Engine):
     ) -> base.JobPage:
         if before is not None and cursor is None:
             cursor = codec.cursor_before(before)
-        what = (status, max_count, queue or "", limit or "")
+        filters = (status, max_count, queue or "", limit or "")
         begin = codec.position(cursor)
-        return codec.decode_page(self.client.run("page", *what, *begin, int(brief)))
+        return codec.decode_page(self.client.run("page", *filters, *begin, int(brief)))
 
     def ids(self, prefix: str, max_count: int = 10) -> list[str]:
-        found: list[str] = []
-        for some in batches(self._moments(prefix)):
-            left = max_count - len(found)
-            if left > 0:
-                found += map(text, self.client.run("ids", prefix, left, *some))
-        return found
+        matches: list[str] = []
+        for moments in batches(self._moments(prefix)):
+            remaining = max_count - len(matches)
+            if remaining > 0:
+                matches += map(text, self.client.run("ids", prefix, remaining, *moments))
+        return matches
 
     def _moments(self, prefix: str) -> list[str]:
         """Return the moments (see lua/lib/base.lua) whose bodies may have ids with this prefix."""
         if len(prefix) >= codec.MOMENT_DIGITS:
             return [prefix[: codec.MOMENT_DIGITS]]
         head = f"{self.client.prefix}bodies:"
-        pattern = "".join(f"\\{one}" if one in "*?[]^\\" else one for one in head + prefix) + "*"
-        found: set[str] = set()
+        pattern = (
+            "".join(
+                f"\\{character}" if character in "*?[]^\\" else character
+                for character in head + prefix
+            )
+            + "*"
+        )
+        moments: set[str] = set()
         cursor = b"0"
         while True:
             cursor, keys = self.client.call(b"SCAN", cursor, b"MATCH", pattern, b"COUNT", 1000)
-            found |= {text(key).removeprefix(head) for key in keys}
+            moments |= {text(key).removeprefix(head) for key in keys}
             if cursor == b"0":
-                return sorted(found)
+                return sorted(moments)
 
     def retry(
         self, ids: Sequence[str], bodies: base.Bodies | None = None,
@@ -232,12 +241,12 @@ class RedisEngine(Engine):
     ) -> list[str]:  # fmt: skip
         done: list[bytes] = []
         distinct = list(dict.fromkeys(ids))
-        for some in batches(distinct):
+        for batch in batches(distinct):
             # Jobs with the same due time are sorted by id, like all jobs of a queue.
-            new = codec.revision_arguments(some, bodies or {}, expires or {})
-            done += self.client.run("retry", len(some), *sorted(some), *new)
-        there = {text(id_) for id_ in done}
-        return [id_ for id_ in distinct if id_ in there]
+            new = codec.revision_arguments(batch, bodies or {}, expires or {})
+            done += self.client.run("retry", len(batch), *sorted(batch), *new)
+        retried = {text(id_) for id_ in done}
+        return [id_ for id_ in distinct if id_ in retried]
 
     def forget(self, ids: Sequence[str]) -> list[str]:
         return self._run_in_batches("forget", ids)
@@ -258,16 +267,16 @@ class RedisEngine(Engine):
         self.client.run("pause", queue, "resume")
 
     def purge(self, queue: str, progress: Callable[[int], object] | None = None) -> int:
-        gone, left, skipped = self.client.run("purge", queue, MAX_IDS_PER_CALL)
-        goal = gone + left  # jobs that are pushed in the meantime may remain
-        more = gone
-        # `left` may stay above 0, because it includes jobs that have rules but are in no line.
-        while (more or skipped) and left and gone < goal:
+        gone, remaining, skipped = self.client.run("purge", queue, MAX_IDS_PER_CALL)
+        goal = gone + remaining  # jobs that are pushed in the meantime may remain
+        deleted = gone
+        # `remaining` may stay above 0, because it includes jobs that have rules but are in no line.
+        while (deleted or skipped) and remaining and gone < goal:
             if progress is not None:
                 progress(int(gone))
-            most = min(MAX_IDS_PER_CALL, goal - gone)
-            more, left, skipped = self.client.run("purge", queue, most)
-            gone += more
+            size = min(MAX_IDS_PER_CALL, goal - gone)
+            deleted, remaining, skipped = self.client.run("purge", queue, size)
+            gone += deleted
         return int(gone)
 
     def now(self) -> int:
@@ -289,12 +298,14 @@ class RedisEngine(Engine):
         return Fenced(f"worker {worker} is not registered: it was considered dead, or has left")
 
     def _run_in_batches(self, name: str, ids: Sequence[str], *before: str | int) -> list[str]:
-        """Run a script for these ids, in batches; its first arguments are `before`. Returns those
-        of the ids that the replies contain, in the order of `ids`."""
+        """Run a script for these ids, in batches. Its first arguments are `before`. Returns the
+        ids that the replies contain, in the order of `ids`."""
         distinct = list(dict.fromkeys(ids))
-        runs = (self.client.run(name, *before, *some) for some in batches(distinct))
-        found = {text(one) for run in runs for one in run}
-        return [id_ for id_ in distinct if id_ in found]
+        replies = (
+            self.client.run(name, *before, *batch) for batch in batches(distinct, IDS_PER_CALL)
+        )
+        changed = {text(raw) for reply in replies for raw in reply}
+        return [id_ for id_ in distinct if id_ in changed]
 
     def _note_ttl(self, queues: Queues) -> int:
         """Return for how many milliseconds the server must note that this engine waits on these

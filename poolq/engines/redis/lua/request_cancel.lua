@@ -1,22 +1,22 @@
 #!lua flags=allow-oom
 -- Mark the claims of running jobs as cancelled.
 --
--- ARGV: after how many microseconds the workers are to be killed, ids.
+-- ARGV: after how many microseconds the workers are to be killed, ids (few: each worker is asked for
+--       all of them).
 -- Reply: the ids of the jobs that are running.
 
-local found, workers = {}, call('HKEYS', P .. 'workers')
-for i = 2, #ARGV do
-  for _, worker in ipairs(workers) do
-    local claim = call('HGET', P .. 'worker:' .. worker, ARGV[i])
-    local name, how, rest = string.match(claim or '', '^(%d+ %d+) ([^ ]+) (%d+ .*)$')
-    if name then
+local ids, found = {unpack(ARGV, 2)}, {}
+for _, name in ipairs(call('HKEYS', P .. 'workers')) do
+  local worker = P .. 'worker:' .. name
+  for k, claim in ipairs(call('HMGET', worker, unpack(ids))) do
+    local claimed, how, rest = string.match(claim or '', '^(%d+ %d+) ([^ ]+) (%d+ .*)$')
+    if claimed then
       local due, before, plain = now + tonumber(ARGV[1]), string.match(how, '^c(%d+)/(.*)$')
       if before then due = math.min(due, tonumber(before)) end
-      claim = name .. ' c' .. digits(due) .. '/' .. (plain or how) .. ' ' .. rest
-      call('HSET', P .. 'worker:' .. worker, ARGV[i], claim)
-      call('HSET', P .. 'cancels', ARGV[i], worker)
-      found[#found + 1] = ARGV[i]
-      break
+      claim = claimed .. ' c' .. digits(due) .. '/' .. (plain or how) .. ' ' .. rest
+      call('HSET', worker, ids[k], claim)
+      call('HSET', P .. 'cancels', ids[k], name)
+      found[#found + 1] = ids[k]
     end
   end
 end
