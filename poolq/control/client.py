@@ -51,7 +51,7 @@ def request(
     name: str,
     environ: Mapping[str, str],
     do: str,
-    more: Mapping[str, object] | None = None,
+    fields: Mapping[str, object] | None = None,
     timeout: float | None = ANSWER_TIMEOUT,
 ) -> Answer:
     """Send a request to the pool of this name and return the answer. A `timeout` of None means no
@@ -59,7 +59,7 @@ def request(
     PoolqError if it ends without an answer."""
     line, _ = _connect(name, environ)
     with closing(line):
-        answer = _ask(line, name, {"v": VERSION, "do": do, **(more or {})}, timeout, None)
+        answer = _ask(line, name, {"v": VERSION, "do": do, **(fields or {})}, timeout, None)
     if not answer["ok"]:
         raise Refused(f"pool {name!r}: {answer['error']}")
     return answer
@@ -101,18 +101,18 @@ def announce(engine: Engine, command: str, text: str) -> None:
 def _connect(name: str, environ: Mapping[str, str]) -> tuple[socket.socket, int]:
     deadline = monotonic() + STARTUP_TIMEOUT
     while True:
-        found = _find(name, environ)
+        pool = _find(name, environ)
         try:
-            return connect(found, ANSWER_TIMEOUT), found.pid
+            return connect(pool, ANSWER_TIMEOUT), pool.pid
         except PermissionError:
             raise Refused(
-                f"pool {name!r} (pid {found.pid}) belongs to another user; run this command as "
+                f"pool {name!r} (pid {pool.pid}) belongs to another user; run this command as "
                 "that user or as root"
             ) from None
         except (FileNotFoundError, ConnectionRefusedError):
             if monotonic() > deadline:
                 raise PoolNotFound(
-                    f"pool {name!r} (pid {found.pid}) runs, but its socket in {found.folder} "
+                    f"pool {name!r} (pid {pool.pid}) runs, but its socket in {pool.folder} "
                     "is gone; signals still reach it"
                 ) from None
             sleep(CONNECT_RETRY_DELAY)
@@ -167,15 +167,15 @@ def _ask(
 def _receive(line: socket.socket, deadline: float | None, fds: list[int] | None) -> bytes:
     data = bytearray()
     while not data.endswith(b"\n") and len(data) < MAX_ANSWER_BYTES:
-        left = None if deadline is None else deadline - monotonic()
-        if left is not None and left <= 0:
+        remaining = None if deadline is None else deadline - monotonic()
+        if remaining is not None and remaining <= 0:
             raise TimeoutError
-        line.settimeout(left)
+        line.settimeout(remaining)
         if fds is None:
             chunk = line.recv(1 << 16)  # descriptors that nobody wants are closed
         else:
-            chunk, more, _, _ = socket.recv_fds(line, 1 << 16, 1)
-            fds += more
+            chunk, received, _, _ = socket.recv_fds(line, 1 << 16, 1)
+            fds += received
         if not chunk:
             break
         data += chunk
@@ -188,13 +188,13 @@ def _overdue(name: str) -> WaitTimeout:
 
 def _find(name: str, environ: Mapping[str, str]) -> RunningPool:
     pools = running_pools(environ)
-    for found in pools:
-        if found.name == name:
-            return found
-    names = ", ".join(sorted({repr(found.name) for found in pools}))
-    others = f"; choose one with --name: {names}" if names else ", nor does any other"
-    where = ", ".join(_shown(one, environ) for one in search_folders(environ))
-    raise PoolNotFound(f"no pool named {name!r} runs here{others} (looked in {where})")
+    for pool in pools:
+        if pool.name == name:
+            return pool
+    names = ", ".join(sorted({repr(pool.name) for pool in pools}))
+    choice = f"; choose one with --name: {names}" if names else ", nor does any other"
+    folders = ", ".join(_shown(folder, environ) for folder in search_folders(environ))
+    raise PoolNotFound(f"no pool named {name!r} runs here{choice} (looked in {folders})")
 
 
 def _shown(folder: Path, environ: Mapping[str, str]) -> str:

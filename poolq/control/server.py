@@ -152,25 +152,25 @@ class ControlServer:
     def _handle_request(self, client: _Connection, line: bytes, now: float) -> None:
         client.since = now
         try:
-            found = self._handle(line, client.user)
+            answer = self._handle(line, client.user)
         except BadRequest as error:
-            found = refusal(str(error))
-        if isinstance(found, AnswerWithFd):
-            client.fds = (found.fd,)
-            self._answer(client, found.answer, now)
-        elif callable(found):
-            client.waits = found
+            answer = refusal(str(error))
+        if isinstance(answer, AnswerWithFd):
+            client.fds = (answer.fd,)
+            self._answer(client, answer.answer, now)
+        elif callable(answer):
+            client.waits = answer
             self._epoll.modify(client.line, 0)  # a hang-up is reported in any case
             self._answer_if_ready(client, now)
         else:
-            self._answer(client, found, now)
+            self._answer(client, answer, now)
 
     def _answer_if_ready(self, client: _Connection, now: float) -> None:
         """Answer a client if the event that it waits for has happened."""
-        found = client.waits() if client.waits else None
-        if found is not None:
+        answer = client.waits() if client.waits else None
+        if answer is not None:
             client.waits = None
-            self._answer(client, found, now)
+            self._answer(client, answer, now)
 
     def _answer(self, client: _Connection, answer: Answer, now: float) -> None:
         client.outbox = memoryview(to_line(answer))

@@ -44,21 +44,23 @@ class CancelWatch:
         """Read the requests, and write them into the rows of the workers. Raises EngineError."""
         self._next_poll = monotonic() + POLL_INTERVAL
         due: dict[str, dict[int, int]] = defaultdict(dict)  # by worker and claim
-        requests, known = self._engine.cancel_requests(self._node), set()
+        requests, claims = self._engine.cancel_requests(self._node), set()
         now = monotonic_ns()
-        for one in requests:
-            due[one.worker][claim_word(one.request, one.index)] = max(1, now + one.due * 1000)
+        for request in requests:
+            due[request.worker][claim_word(request.request, request.index)] = max(
+                1, now + request.due * 1000
+            )
         for row in self._busy_rows():
-            mine = due[self._name(row)]
+            cancelled = due[self._name(row)]
             # The claim that started last if it is cancelled, else the next cancelled claim.
-            claim = min((one for one in mine if one >= row.claim), default=0)
+            claim = min((claim for claim in cancelled if claim >= row.claim), default=0)
             if claim:
-                known.add((row.seq, claim))
+                claims.add((row.seq, claim))
             if claim or row.cancelled_claim:
-                self._scores.set_cancelled(row.index, claim, mine.get(claim, 0))
-        if known - self._known:
+                self._scores.set_cancelled(row.index, claim, cancelled.get(claim, 0))
+        if claims - self._known:
             self._wake_master()
-        self._known = known
+        self._known = claims
 
     def _busy_rows(self) -> list[Row]:
         rows = self._scores.used_rows()

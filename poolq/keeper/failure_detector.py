@@ -32,10 +32,10 @@ class FailureDetector:
         at `ended`. Returns the nodes that have been silent for longer than their `ttl`."""
         passed = 0.0 if self._last is None else max(0.0, begun - self._last)
         self._last = ended
-        seen = {}
+        silences = {}
         for node, counter in counters.items():
-            known, unmoved = self._seen.get(node, (None, 0.0))
+            previous, unmoved = self._seen.get(node, (None, 0.0))
             counted = min(passed, ttl(node) / MIN_OBSERVATIONS)
-            seen[node] = counter, unmoved + counted if counter == known else 0.0
-        self._seen = seen
-        return [node for node, (_, unmoved) in seen.items() if unmoved > ttl(node)]
+            silences[node] = counter, unmoved + counted if counter == previous else 0.0
+        self._seen = silences
+        return [node for node, (_, unmoved) in silences.items() if unmoved > ttl(node)]

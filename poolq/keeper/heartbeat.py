@@ -37,8 +37,8 @@ class HeartbeatThread:
         self._scores.set_word(layout.KEEPER_BEAT, monotonic_ns())
 
     def _run(self) -> None:
-        rest = threading.Event()
+        pause = threading.Event()
         while True:
             if monotonic() - self._last < MAX_SILENCE:
                 self._scores.set_word(layout.KEEPER_BEAT, monotonic_ns())
-            rest.wait(self._interval)
+            pause.wait(self._interval)

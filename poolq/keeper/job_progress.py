@@ -7,11 +7,11 @@ MAX_JOBS = 100  # one heartbeat publishes the progress of at most this many jobs
 
 def read_progress(scores: Scoreboard) -> dict[str, tuple[int, int, str]]:
     """Return done, total and note by job id. A job that reports none costs one comparison."""
-    found: dict[str, tuple[int, int, str]] = {}
+    reports: dict[str, tuple[int, int, str]] = {}
     for row in scores.used_rows():
-        progress = scores.progress(row) if row.in_job and len(found) < MAX_JOBS else None
+        progress = scores.progress(row) if row.in_job and len(reports) < MAX_JOBS else None
         if progress is not None:
             id = scores.running_job(row.index)[0]
             if id and scores.read(row.index).since == row.since:  # so `id` is that of `row`
-                found[id] = progress
-    return found
+                reports[id] = progress
+    return reports

@@ -254,9 +254,9 @@ class Keeper:
                 continue
             self._beat_if_due()  # which clears `_unrecovered`
             self._unrecovered.add(row.seq)  # so that the next round tries the others if this raises
-            what = f"recovering worker {row.slot} (pid {row.pid})"
-            had_failed = what in self._tasks.failing
-            if self._tasks.run(what, partial(self._recover, row)):
+            task = f"recovering worker {row.slot} (pid {row.pid})"
+            had_failed = task in self._tasks.failing
+            if self._tasks.run(task, partial(self._recover, row)):
                 self._unrecovered.discard(row.seq)
             elif not had_failed:
                 self._retry_soon()
@@ -314,10 +314,12 @@ class Keeper:
         if monotonic() < self._next_sweep or not self._up or self._to_recover():
             return
         self._beat_if_due()  # here, so that the time of a heartbeat is not part of the sweep's
-        begun, more = monotonic(), list[bool]()
-        self._tasks.run("sweeping", lambda: more.append(self._engine.sweep(FORGET_QUEUE_AFTER)))
+        begun, unfinished = monotonic(), list[bool]()
+        self._tasks.run(
+            "sweeping", lambda: unfinished.append(self._engine.sweep(FORGET_QUEUE_AFTER))
+        )
         ended = monotonic()
-        self._next_sweep = ended + max(MIN_SWEEP_PAUSE, ended - begun) if any(more) else inf
+        self._next_sweep = ended + max(MIN_SWEEP_PAUSE, ended - begun) if any(unfinished) else inf
 
     def _to_recover(self) -> bool:
         return any(row.seq not in self._unrecovered for row in self._scores.dead_rows())
@@ -332,10 +334,10 @@ class Keeper:
         """What a heartbeat publishes about this node."""
         rows = self._scores.used_rows()
         busy = sum(row.status == RowStatus.LIVE and row.phase == Phase.BUSY for row in rows)
-        at = (monotonic_ns() + self._clock) // 1000
+        now = (monotonic_ns() + self._clock) // 1000
         progress = read_progress(self._scores)
         self._pause = min(self._interval, PROGRESS_INTERVAL) if progress else self._interval
-        return msgspec.structs.replace(self._info, at=at, busy=busy, progress=progress)
+        return msgspec.structs.replace(self._info, at=now, busy=busy, progress=progress)
 
     def _report(self, recovered: Recovered, why: str) -> None:
         for kind, ids in (

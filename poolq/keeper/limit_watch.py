@@ -112,7 +112,9 @@ class LimitWatch:
         self._known: dict[Name, _WatchedLimit] = {}
         #: By key: the last count of jobs that were held back, and their total over time.
         self._held: dict[str, tuple[int, SlidingWindow]] = {}
-        self._since = {(one.key, one.window, one.is_hold): one.since for one in before}
+        self._since = {
+            (status.key, status.window, status.is_hold): status.since for status in before
+        }
         self._observed_at: float | None = None
 
     def observe(
@@ -120,29 +122,31 @@ class LimitWatch:
         now: float,
         uses: Sequence[LimitUse],
         held: Mapping[str, int],
-        most: int,
+        maximum: int,
     ) -> tuple[list[LimitStatus], list[Event]]:
         """Add an observation. `uses`: what the engine reports. `held`: by key, how many jobs this
-        pool's workers have held back in all. Returns at most `most` limits, those that jobs wait
-        for first, and the events to be logged."""
-        listed = {_name(one.rule): one for one in uses}
+        pool's workers have held back in all. Returns at most `maximum` limits, and the
+        events to be logged. The limits that jobs wait for come first."""
+        listed = {_name(use.rule): use for use in uses}
         for name, use in listed.items():
             if name not in self._known:
                 self._known[name] = _WatchedLimit(now, use, self._since.pop(name, None))
-        for name, known in self._known.items():
-            last = known.use
+        for name, limit in self._known.items():
+            last = limit.use
             unused = LimitUse(last.rule, Window(0, 0), 0, 0, declared=last.declared)
-            known.add(now, listed.get(name, unused))
+            limit.add(now, listed.get(name, unused))
         for key, count in held.items():
             self._add_held(now, key, count)
         self._held = {key: self._held[key] for key in held}
-        recent = ((n, one) for n, one in self._known.items() if now - one.used_at <= FORGET_AFTER)
+        recent = (
+            (n, limit) for n, limit in self._known.items() if now - limit.used_at <= FORGET_AFTER
+        )
         self._known = dict(recent)
         events = list(self._changes(now))
         self._observed_at = now
         ranked = sorted(self._known, key=self._rank)[:MAX_WATCHED]
         self._known = {name: self._known[name] for name in ranked}
-        return [self._observed(name) for name in ranked[:most]], events
+        return [self._observed(name) for name in ranked[:maximum]], events
 
     def _add_held(self, now: float, key: str, count: int) -> None:
         if key not in self._held:
@@ -152,50 +156,50 @@ class LimitWatch:
             self._held[key][1].add(now if before is None else before, first)
         last, totals = self._held[key]
         # `count` falls if a worker forgets the key: see `notes.MAX_KEYS`.
-        more = max(0, count - last)
-        for known in self._holding(key) if more else ():
-            known.held_at = known.used_at = now
-        totals.add(now, totals.last() + more)
+        new = max(0, count - last)
+        for limit in self._holding(key) if new else ():
+            limit.held_at = limit.used_at = now
+        totals.add(now, totals.last() + new)
         self._held[key] = count, totals
 
     def _holding(self, key: str) -> list[_WatchedLimit]:
         """Return a key's limits that are used up or have waiting jobs, or all if there are none."""
-        of_key = [known for name, known in self._known.items() if name[0] == key]
-        return [one for one in of_key if one.waiting or blocks_parked(one.use)] or of_key
+        of_key = [limit for name, limit in self._known.items() if name[0] == key]
+        return [limit for limit in of_key if limit.waiting or blocks_parked(limit.use)] or of_key
 
     def _changes(self, now: float) -> Iterator[Event]:
         """Yield an event for each hold that begins or ends, and each limit that begins or ceases to
         hold jobs back. More than MAX_NAMED of a kind become one event: each user may have a limit,
         and the log must not fill up."""
         waiting = Counter[str]()
-        for (key, *_), known in self._known.items():
-            waiting[key] += known.waiting
-        changes = (one.change(now, waiting[key]) for (key, *_), one in self._known.items())
-        changed = [one for one in changes if one is not None]
-        for kind, what in TOGETHER.items():
-            same = [one for one in changed if type(one) is kind]
-            if len(same) > MAX_NAMED:
-                yield Note("info", f"{len(same)} {what}, such as {same[0].key}")
+        for (key, *_), limit in self._known.items():
+            waiting[key] += limit.waiting
+        changes = (limit.change(now, waiting[key]) for (key, *_), limit in self._known.items())
+        changed = [change for change in changes if change is not None]
+        for kind, text in TOGETHER.items():
+            alike = [change for change in changed if type(change) is kind]
+            if len(alike) > MAX_NAMED:
+                yield Note("info", f"{len(alike)} {text}, such as {alike[0].key}")
             else:
-                yield from same
+                yield from alike
 
     def _rank(self, name: Name) -> tuple[object, ...]:
-        known = self._known[name]
-        return known.since is None, -known.waiting, -known.used_at, name
+        limit = self._known[name]
+        return limit.since is None, -limit.waiting, -limit.used_at, name
 
     def _observed(self, name: Name) -> LimitStatus:
-        known, (_, totals) = self._known[name], self._held.get(name[0], (0, None))
+        limit, (_, totals) = self._known[name], self._held.get(name[0], (0, None))
         held = totals.rate() if totals else 0.0
         counts = totals.values(OBSERVE_INTERVAL) if totals else []
-        is_hold = isinstance(known.use.rule, HeldKey)
+        is_hold = isinstance(limit.use.rule, HeldKey)
         return observed(
-            known.use,
-            holds_back=known.waiting > 0 if is_hold else known.since is not None,
-            starts=known.rate(),
+            limit.use,
+            holds_back=limit.waiting > 0 if is_hold else limit.since is not None,
+            starts=limit.rate(),
             held=None if held is None else held * 60,
             spark=tuple(after - before for before, after in pairwise(counts)),
-            since=known.since,
-            starts_total=known.total,
+            since=limit.since,
+            starts_total=limit.total,
             held_total=round(totals.last()) if totals else 0,
         )
 

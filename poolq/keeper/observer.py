@@ -63,13 +63,15 @@ class Observer(threading.Thread):
         self._bloat, self._bloat_due = "", -inf
         before = read(self._page.read())
         #: By queue: how many jobs it had received at the previous keeper's last observation.
-        self._dispatched = {one.queue: one.dispatched for one in before.queues} if before else {}
+        self._dispatched = (
+            {queue.queue: queue.dispatched for queue in before.queues} if before else {}
+        )
         self._watch = LimitWatch(before.limits if before else ())
 
     def run(self) -> None:
-        rest = threading.Event()
+        pause = threading.Event()
         while True:
-            rest.wait(self.observe())
+            pause.wait(self.observe())
 
     def observe(self) -> float:
         """Read the engine once and publish the result. Returns the seconds to the next reading."""
@@ -102,13 +104,13 @@ class Observer(threading.Thread):
         ping = monotonic() - begun
         # In this order, a job that ends between the two calls is missed, but not counted twice.
         totals, queues = engine.totals(), engine.counts()
-        limits, others = engine.limits(), engine.nodes()
+        limits, nodes = engine.limits(), engine.nodes()
         schedules = self._read_schedules()
         if begun >= self._bloat_due:
             self._bloat, self._bloat_due = engine.bloat(), begun + BLOAT_INTERVAL
         pause = max(OBSERVE_INTERVAL, (monotonic() - begun) * MIN_IDLE_FACTOR)
-        pools = tuple(node_info.view(one, now) for one in others)
-        unserved = node_info.unserved([one.queue for one in queues], pools)
+        pools = tuple(node_info.view(node, now) for node in nodes)
+        unserved = node_info.unserved([queue.queue for queue in queues], pools)
         every, queues = queues, self._shown_queues(queues, unserved)
         held = self._counts.held_by_limit()
         watched, events = self._watch.observe(monotonic(), limits, held, MAX_SHOWN)
@@ -121,8 +123,9 @@ class Observer(threading.Thread):
             limits=tuple(watched),
             nodes=pools[:MAX_SHOWN],
             left_out=len(every) - len(queues),
-            left_out_ready=sum(one.ready for one in every) - sum(one.ready for one in queues),
-            schedules=tuple(of_schedule(one, now) for one in schedules),
+            left_out_ready=sum(queue.ready for queue in every)
+            - sum(queue.ready for queue in queues),
+            schedules=tuple(of_schedule(schedule, now) for schedule in schedules),
             bloat=self._bloat,
         )
         return status, events
@@ -140,14 +143,14 @@ class Observer(threading.Thread):
         """Return the queues to show. Unserved queues, then queues with jobs take precedence."""
         waiting = sorted(
             queues,
-            key=lambda one: (
-                not (one.queue in unserved and one.ready),
-                not (one.ready or one.delayed or one.parked or one.running or one.paused),
-                not self._serves(one.queue),
-                one.queue,
+            key=lambda queue: (
+                not (queue.queue in unserved and queue.ready),
+                not (queue.ready or queue.delayed or queue.parked or queue.running or queue.paused),
+                not self._serves(queue.queue),
+                queue.queue,
             ),
         )[:MAX_SHOWN]
-        return sorted(waiting, key=lambda one: (not self._serves(one.queue), one.queue))
+        return sorted(waiting, key=lambda queue: (not self._serves(queue.queue), queue.queue))
 
     def _serves(self, queue: str) -> bool:
         return not self._served or queue in self._served
@@ -157,13 +160,15 @@ class Observer(threading.Thread):
     ) -> Iterator[QueueView]:
         now, trends = monotonic(), self._trends
         exact = self._engine.exact_counts or maxsize
-        held = sum(one.delayed + one.parked + one.running for one in queues)
+        held = sum(queue.delayed + queue.parked + queue.running for queue in queues)
         self._trends = {}
-        for one in queues:
-            known = trends.get(one.queue) or QueueTrends(self._dispatched.get(one.queue, 0))
-            self._trends[one.queue] = known
-            seen = known.add(now, one, totals, max(one.ready, held) < exact, period)
-            yield structs.replace(seen, served=one.queue not in unserved)
+        for queue in queues:
+            queue_trends = trends.get(queue.queue) or QueueTrends(
+                self._dispatched.get(queue.queue, 0)
+            )
+            self._trends[queue.queue] = queue_trends
+            view = queue_trends.add(now, queue, totals, max(queue.ready, held) < exact, period)
+            yield structs.replace(view, served=queue.queue not in unserved)
 
 
 class QueueTrends:
@@ -179,28 +184,28 @@ class QueueTrends:
         self._ready = SlidingWindow(READY_SPAN)
 
     def add(
-        self, now: float, one: QueueCounts, totals: Totals, exact: bool, period: float
+        self, now: float, queue: QueueCounts, totals: Totals, exact: bool, period: float
     ) -> QueueView:
         """Add an observation. `exact`: whether the jobs were counted, not estimated; `period`:
         seconds until the next one."""
-        total = totals.get(one.queue, {})
-        left = sum(total.get(name, 0) for name in ("done", "failed", "discarded", "expired"))
+        total = totals.get(queue.queue, {})
+        ended = sum(total.get(name, 0) for name in ("done", "failed", "discarded", "expired"))
         cancelled, replaced = total.get("cancelled", 0), total.get("replaced", 0)
-        stored = one.ready + one.delayed + one.parked + one.running
+        stored = queue.ready + queue.delayed + queue.parked + queue.running
         if exact:
-            self._dispatched = max(self._dispatched, left + cancelled + replaced + stored)
-        self._left.add(now, left)
-        self._came.add(now, left + one.ready + one.running)
-        self._ready.add(now, one.ready)
+            self._dispatched = max(self._dispatched, ended + cancelled + replaced + stored)
+        self._left.add(now, ended)
+        self._came.add(now, ended + queue.ready + queue.running)
+        self._ready.add(now, queue.ready)
         came, gone = self._came.rate(), self._left.rate()
         spark = tuple(self._ready.values(OBSERVE_INTERVAL))
         growth = trend(spark, period) or 0.0
-        counts = one._asdict() | {"oldest": one.oldest / 1e6 if one.oldest else None}
+        counts = queue._asdict() | {"oldest": queue.oldest / 1e6 if queue.oldest else None}
         return QueueView(
             **counts,  # the fields of the same names
             incoming=None if came is None else max(0.0, came),
             outgoing=None if gone is None else max(0.0, gone),
-            empty_in=one.ready / -growth if one.ready and growth < 0 else None,
+            empty_in=queue.ready / -growth if queue.ready and growth < 0 else None,
             spark=spark,
             dispatched=self._dispatched,
             cancelled=cancelled,

@@ -137,7 +137,9 @@ def _proves(fd: int, worker: Registration) -> bool:
     with closing(Scoreboard(rows, fd, readonly=True)) as scores:
         master = layout.MASTER_PID, layout.MASTER_STARTED
         heads = (master, (layout.KEEPER_PID, layout.KEEPER_STARTED))
-        if any(identity.start_time(scores.word(pid)) == scores.word(at) for pid, at in heads):
+        if any(
+            identity.start_time(scores.word(pid)) == scores.word(started) for pid, started in heads
+        ):
             return False
         return any(
             row.status == RowStatus.LIVE

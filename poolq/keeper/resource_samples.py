@@ -28,11 +28,11 @@ class WorkerSampler:
 
     def is_due(self, row: Row, now: float) -> bool:
         """Return whether to sample the worker now: while it stays idle, once in IDLE_INTERVAL."""
-        seen = row.phase, row.request, row.settled_jobs
-        idle = row.phase == Phase.IDLE and seen == self._seen and not self._share
+        activity = row.phase, row.request, row.settled_jobs
+        idle = row.phase == Phase.IDLE and activity == self._seen and not self._share
         if idle and now < self._due:
             return False
-        self._seen, self._due = seen, now + IDLE_INTERVAL
+        self._seen, self._due = activity, now + IDLE_INTERVAL
         return True
 
     def share(self) -> int:
@@ -62,8 +62,8 @@ class ResourceSampler:
         jobs by their memory, so it must know the greatest possible age of a sample."""
         begun = monotonic_ns()
         rows = [row for row in self._scores.used_rows() if row.status == RowStatus.LIVE and row.pid]
-        known = self._workers
-        self._workers = {row.seq: known.get(row.seq) or WorkerSampler(row.pid) for row in rows}
+        samplers = self._workers
+        self._workers = {row.seq: samplers.get(row.seq) or WorkerSampler(row.pid) for row in rows}
         for row in rows:
             worker = self._workers[row.seq]
             if worker.is_due(row, begun / 1e9):

@@ -32,7 +32,7 @@ class TaskRunner:
         self._beat_if_due = beat_if_due
         self.failing: set[str] = set()
 
-    def run(self, what: str, act: Callable[[], object], *, warn: bool = True) -> bool:
+    def run(self, task: str, act: Callable[[], object], *, warn: bool = True) -> bool:
         """Run a task. Returns whether it has succeeded. `warn`: whether to log a failure. Raises
         EngineUnavailable, as other tasks would fail too, but not EngineFull: others may succeed."""
         self._beat_if_due()
@@ -41,12 +41,12 @@ class TaskRunner:
         except (EngineError, *MALFORMED) as error:
             if isinstance(error, EngineUnavailable) and not isinstance(error, EngineFull):
                 raise
-            if warn and what not in self.failing:
-                self.failing.add(what)
+            if warn and task not in self.failing:
+                self.failing.add(task)
                 why = str(error) if isinstance(error, EngineError) else repr(error)
-                self._warn(f"{what} has failed; it is tried again with each heartbeat: {why}")
+                self._warn(f"{task} has failed; it is tried again with each heartbeat: {why}")
             return False
-        self.failing.discard(what)
+        self.failing.discard(task)
         return True
 
 
@@ -87,13 +87,13 @@ class Takeover:
         scoreboard, and the dead workers of dead pools on this host."""
         registered = self._registered()
         live_workers = self._live_workers()  # read second, so it has every registered live worker
-        others = ((node, info) for node, info in self._nodes().items() if node != self._node)
-        dead = {node: info for node, info in others if info is not None and _pool_is_gone(info)}
+        infos = ((node, info) for node, info in self._nodes().items() if node != self._node)
+        dead = {node: info for node, info in infos if info is not None and _pool_is_gone(info)}
         for worker in registered:
-            ours = worker.node == self._node and worker.worker not in live_workers
-            left = worker.node in dead and identity.is_gone(worker)
-            if ours or left:
-                session = dead[worker.node].session if left else 0
+            is_own = worker.node == self._node and worker.worker not in live_workers
+            was_left = worker.node in dead and identity.is_gone(worker)
+            if is_own or was_left:
+                session = dead[worker.node].session if was_left else 0
                 self._recover(worker, f"worker {worker.worker} of pool {worker.pool} is dead")
                 if session and left_behind(worker, session):
                     self._warn(
@@ -108,12 +108,12 @@ class Takeover:
         """Recover all workers of silent nodes whose counters have not moved meanwhile."""
         for node, counter in silent.items():
             self._end_abandoned(node)
-            what, act = f"recovering node {node}", partial(self._reap, node, counter)
-            if not self._run(what, act, warn=False):
-                left = [worker for worker in self._registered() if worker.node == node]
-                done = [self._recover(worker, f"node {node} was silent") for worker in left]
+            task, act = f"recovering node {node}", partial(self._reap, node, counter)
+            if not self._run(task, act, warn=False):
+                workers = [worker for worker in self._registered() if worker.node == node]
+                done = [self._recover(worker, f"node {node} was silent") for worker in workers]
                 if all(done):
-                    self._run(what, act)
+                    self._run(task, act)
 
     def _reap(self, node: str, counter: int) -> None:
         recovered = self._engine.reap(node, counter)
@@ -131,7 +131,9 @@ class Takeover:
         info = self._nodes().get(node)
         if info is None or not _pool_is_gone(info):
             return
-        ended, doubtful = end_abandoned(one for one in self._registered() if one.node == node)
+        ended, doubtful = end_abandoned(
+            worker for worker in self._registered() if worker.node == node
+        )
         if ended:
             self._warn(
                 f"master and keeper of node {node} are dead; killed {len(ended)} of its workers"
@@ -145,27 +147,29 @@ class Takeover:
 
     def _registered(self) -> list[Registration]:
         """All registered workers, except malformed records."""
-        found: list[Registration] = []
+        workers: list[Registration] = []
 
         def read() -> None:
-            for one in self._engine.registered():
-                what = f"reading the registration of {one.worker!r}"
-                if self._run(what, partial(convert, tuple(one), Registration)):
-                    found.append(one)
+            for record in self._engine.registered():
+                task = f"reading the registration of {record.worker!r}"
+                if self._run(task, partial(convert, tuple(record), Registration)):
+                    workers.append(record)
 
         self._run("reading the registered workers", read)
-        return found
+        return workers
 
     def _nodes(self) -> dict[str, NodeInfo | None]:
         """What each node publishes, None if that cannot be read. Remembers their times to live."""
-        found: dict[str, NodeInfo | None] = {}
+        infos: dict[str, NodeInfo | None] = {}
 
         def read() -> None:
-            found.update((one.node, node_info.decode(one.info)) for one in self._engine.nodes())
+            infos.update(
+                (record.node, node_info.decode(record.info)) for record in self._engine.nodes()
+            )
 
         if self._run("reading the nodes", read):
-            self._ttls = {node: one.ttl for node, one in found.items() if one and one.ttl}
-        return found
+            self._ttls = {node: info.ttl for node, info in infos.items() if info and info.ttl}
+        return infos
 
 
 def _pids(workers: Iterable[Registration]) -> str:

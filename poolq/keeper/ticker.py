@@ -69,18 +69,18 @@ class Ticker:
             text = "no poolq can have stored it, so nobody ticks it"
             self._report(Note("error", f"schedule {name} is set aside: {text}"))
         ticks = []
-        for one in look.due:
+        for schedule in look.due:
             self._beat_if_due()  # planning a schedule that is long overdue takes long
-            ticks.append(self._planned(one, look.now))
+            ticks.append(self._planned(schedule, look.now))
         times = [tick.at or tick.due for tick in ticks]
         times += [look.next] if look.next is not None else []
         all_ends: list[TickEnd] = []
-        for some in _in_acts(ticks):
-            ends = self._tick(some, look.now)
+        for act in _in_acts(ticks):
+            ends = self._tick(act, look.now)
             all_ends += ends
             if "waiting" in ends:
                 times.append(look.now + BUFFER_INTERVAL)
-            self._count_left_out(some, ends)
+            self._count_left_out(act, ends)
         pause = (min(times) - look.now) / 1e6 if times else LOOK_INTERVAL
         if look.more:
             # If all ticks are lost, the next look would read the same schedules again.
@@ -97,43 +97,45 @@ class Ticker:
             raise
         except EngineError as error:
             if len(ticks) > 1:
-                return [end for one in ticks for end in self._tick([one], now)]
-            (one,) = ticks
-            self._complain(one.name, one.hash, str(error))
-            self._engine.schedules.tick([_put_off(one.name, one.hash, one.expected, now)])
+                return [end for tick in ticks for end in self._tick([tick], now)]
+            (tick,) = ticks
+            self._complain(tick.name, tick.hash, str(error))
+            self._engine.schedules.tick([_put_off(tick.name, tick.hash, tick.expected, now)])
             return ["lost"]
 
-    def _planned(self, one: Scheduled, now: int) -> Tick:
+    def _planned(self, schedule: Scheduled, now: int) -> Tick:
         try:
-            spec = schedule_plan.decode(one.spec)
-            if not one.due:
-                return Tick(one.name, one.hash, 0, schedule_plan.first_tick(spec, now))
-            waited = spec.overlap == "buffer" and one.at > one.due
-            plan = schedule_plan.plan(spec, one.due, now, waited=waited)
-            pushes = [_push(spec, one.name, tick) for tick in plan.ticks]
+            spec = schedule_plan.decode(schedule.spec)
+            if not schedule.due:
+                return Tick(schedule.name, schedule.hash, 0, schedule_plan.first_tick(spec, now))
+            waited = spec.overlap == "buffer" and schedule.at > schedule.due
+            plan = schedule_plan.plan(spec, schedule.due, now, waited=waited)
+            pushes = [_push(spec, schedule.name, tick) for tick in plan.ticks]
         except (ScheduleError, BadMessage) as error:
-            self._complain(one.name, one.hash, str(error))
-            return _put_off(one.name, one.hash, one.due, now)
+            self._complain(schedule.name, schedule.hash, str(error))
+            return _put_off(schedule.name, schedule.hash, schedule.due, now)
         if plan.missed:
-            text = f"schedule {one.name}: {amounts.jobs(plan.missed)} of missed ticks stored now"
+            text = (
+                f"schedule {schedule.name}: {amounts.jobs(plan.missed)} of missed ticks stored now"
+            )
             self._report(Note("info", text))
         last = plan.ticks[-1] if plan.ticks else 0
         return Tick(
-            one.name, one.hash, one.due, plan.due, spec.overlap, last, pushes,
+            schedule.name, schedule.hash, schedule.due, plan.due, spec.overlap, last, pushes,
             left_out=plan.left_out,
         )  # fmt: skip
 
     def _count_left_out(self, ticks: Sequence[Tick], ends: Sequence[TickEnd]) -> None:
         """Report ticks without a job: at once, but only once in REPORT_INTERVAL seconds."""
-        for one, end in zip(ticks, ends, strict=True):
+        for tick, end in zip(ticks, ends, strict=True):
             if end == "skipped":
                 why = "as the job before was unfinished, or another had the unique key"
-            elif one.pushes:
+            elif tick.pushes:
                 why = "as one job stands for several"
             else:
                 why = "as it was due too long ago for catch_up"
-            if end in ("stored", "skipped") and (count := one.left_out + (end == "skipped")):
-                self._left_out[one.name, why] += count
+            if end in ("stored", "skipped") and (count := tick.left_out + (end == "skipped")):
+                self._left_out[tick.name, why] += count
         if monotonic() >= self._next_report and self._left_out:
             self._next_report = monotonic() + REPORT_INTERVAL
             for (name, why), count in self._left_out.items():
@@ -151,21 +153,21 @@ class Ticker:
 def _in_acts(ticks: Sequence[Tick]) -> Iterator[Sequence[Tick]]:
     """Yield the ticks in parts. A part stores at most MAX_JOBS jobs, unless one tick has more."""
     begin, jobs = 0, 0
-    for at, one in enumerate(ticks):
-        jobs += len(one.pushes)
-        if jobs > MAX_JOBS and at > begin:
-            yield ticks[begin:at]
-            begin, jobs = at, len(one.pushes)
+    for index, tick in enumerate(ticks):
+        jobs += len(tick.pushes)
+        if jobs > MAX_JOBS and index > begin:
+            yield ticks[begin:index]
+            begin, jobs = index, len(tick.pushes)
     if begin < len(ticks):
         yield ticks[begin:]
 
 
 def _push(spec: ScheduleSpec, name: str, tick: int) -> Push:
     id_ = new_id()
-    at = tick + schedule_plan.delay_of(spec, name, tick)
+    due = tick + schedule_plan.delay_of(spec, name, tick)
     head = schedule_plan.head_of(spec)
     body = schedule_plan.body_of(spec, id_, tick)
-    return Push(id_, head.queue, body, 0, at, head.expires, spec.unique)
+    return Push(id_, head.queue, body, 0, due, head.expires, spec.unique)
 
 
 def _put_off(name: str, version: str, due: int, now: int) -> Tick:

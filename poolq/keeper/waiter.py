@@ -89,12 +89,12 @@ class Waiter(threading.Thread):
         """Wake up one idle worker for each job. Returns False if no worker is idle."""
         rung: set[int] = set()
         while len(rung) < max(1, jobs):
-            found = self._next_idle()
-            if found is None or found in rung:
+            index = self._next_idle()
+            if index is None or index in rung:
                 break
-            self._turn = found
-            self._wakeups.doorbells[found].wake()
-            rung.add(found)
+            self._turn = index
+            self._wakeups.doorbells[index].wake()
+            rung.add(index)
         if rung:
             self._next_ring = monotonic() + self._ring_interval
             threading.Event().wait(CLAIM_TIME)

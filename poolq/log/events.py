@@ -101,7 +101,7 @@ class Retried(_Attempt, frozen=True):
 
 class Failed(_Ran, frozen=True):
     """A job failed for good. `cause`: the cause of the last entry in the job's history. `headers`:
-    as it was dispatched with; None if with none."""
+    those with which it was dispatched, or None."""
 
     LEVEL = "error"
     cause: str
@@ -362,13 +362,13 @@ KINDS: dict[str, type[Event]] = {
 
 def describe(event: Event) -> str:
     """Return the event in words, with its traceback. A name cannot end the line: it is escaped."""
-    found = event.words()
-    if found.isprintable():
-        return found
+    text = event.words()
+    if text.isprintable():
+        return text
     names: dict[str, Any] = {
-        one: clean(getattr(event, one)) for one in NAME_FIELDS if hasattr(event, one)
+        field: clean(getattr(event, field)) for field in NAME_FIELDS if hasattr(event, field)
     }
-    return msgspec.structs.replace(event, **names).words() if names else found
+    return msgspec.structs.replace(event, **names).words() if names else text
 
 
 def span(seconds: float) -> str:
@@ -379,9 +379,9 @@ def span(seconds: float) -> str:
         return f"{seconds * 1e3:.1f} ms"
     if seconds < 60:
         return f"{seconds:.2f} s"
-    minutes, rest = divmod(round(seconds), 60)
+    minutes, remainder = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {remainder} s"
 
 
 def _again(event: Retried | Snoozed) -> str:

@@ -31,14 +31,14 @@ def _utc(millisecond: int) -> str:
 class TextFormat:
     """`2026-11-25 10:00:00.123 worker 2 0192…: what happened`, in local time."""
 
-    def event(self, when: float, who: str, event: Event, job: str = "") -> bytes:
+    def event(self, moment: float, writer: str, event: Event, job: str = "") -> bytes:
         """Format an event. `job`: the id of the job that has logged or printed it."""
         text = event.words()
         if not text.isprintable():
             text = clean_lines(describe(event)).rstrip("\n").replace("\n", "\n    ")
         if job:
-            who = f"{who} {clean(job)}"
-        line = f"{_local(int(when * 1000))} {who}: {text}\n"
+            writer = f"{writer} {clean(job)}"
+        line = f"{_local(int(moment * 1000))} {writer}: {text}\n"
         return line.encode("utf-8", "backslashreplace")
 
 
@@ -46,20 +46,20 @@ class JsonFormat:
     """`{"time": …, "level": …, "who": …, "event": …, …}`, with the time in UTC. `event` is the
     event's name, such as `finished`. The event's fields follow."""
 
-    def event(self, when: float, who: str, event: Event, job: str = "") -> bytes:
+    def event(self, moment: float, writer: str, event: Event, job: str = "") -> bytes:
         """See TextFormat."""
-        found: dict[str, object] = {
-            "time": _utc(int(when * 1000)),
+        fields: dict[str, object] = {
+            "time": _utc(int(moment * 1000)),
             "level": event.severity(),
-            "who": who,
+            "who": writer,
             "event": event.__struct_config__.tag,
         }
         if job:
-            found["id"] = job
+            fields["id"] = job
         for name, value in structs.asdict(event).items():
             if value or name not in _OPTIONAL:
-                found[name] = round(value, 6) if type(value) is float else value
-        return clean_json(to_json(found)) + b"\n"
+                fields[name] = round(value, 6) if type(value) is float else value
+        return clean_json(to_json(fields)) + b"\n"
 
 
 Format = TextFormat | JsonFormat

@@ -51,8 +51,10 @@ def frames(token: bytes, blocks: Iterable[bytes]) -> Iterator[bytes]:
         if len(block) > MAX_BODY:
             last = len(block) - MAX_BODY
             yield _frame(token, pid, FIRST, block[:MAX_BODY])
-            for at in range(MAX_BODY, len(block), MAX_BODY):
-                yield _frame(token, pid, MIDDLE if at < last else LAST, block[at : at + MAX_BODY])
+            for offset in range(MAX_BODY, len(block), MAX_BODY):
+                yield _frame(
+                    token, pid, MIDDLE if offset < last else LAST, block[offset : offset + MAX_BODY]
+                )
         else:
             held.append(block)
             size += len(block)
@@ -70,30 +72,30 @@ class OutputBody(NamedTuple):
     text: bytes
 
 
-def output(token: bytes, fd: int, job: str, when: float, data: bytes) -> Iterator[bytes]:
+def output(token: bytes, fd: int, job: str, moment: float, data: bytes) -> Iterator[bytes]:
     """Yield what was written to stdout (1) or stderr (2) as frames of this process."""
-    head = _head(fd, job, when)
+    head = _head(fd, job, moment)
     room, pid = MAX_BODY - len(head), os.getpid()
-    for at in range(0, len(data), room):
-        yield _frame(token, pid, OUTPUT, head + data[at : at + room])
+    for offset in range(0, len(data), room):
+        yield _frame(token, pid, OUTPUT, head + data[offset : offset + room])
 
 
-def end_of_job(token: bytes, job: str, when: float) -> bytes:
+def end_of_job(token: bytes, job: str, moment: float) -> bytes:
     """Return the frame that says that a job of this process has ended."""
-    return _frame(token, os.getpid(), END, _head(0, job, when))
+    return _frame(token, os.getpid(), END, _head(0, job, moment))
 
 
-def _head(fd: int, job: str, when: float) -> bytes:
+def _head(fd: int, job: str, moment: float) -> bytes:
     id = job.encode("utf-8", "backslashreplace")[: MAX_BODY // 2]
-    return b"%d%016d%b\0" % (fd, when * 1e6, id)
+    return b"%d%016d%b\0" % (fd, moment * 1e6, id)
 
 
 def read_output(body: bytes) -> OutputBody:
     """Decode the body of an OUTPUT or END frame."""
     head, _, text = body.partition(b"\0")
-    moment, job = head[1 : 1 + TIME_DIGITS], head[1 + TIME_DIGITS :]
-    when = int(moment) / 1e6 if moment.isdigit() else 0.0
-    return OutputBody(head[:1], when, job.decode("utf-8", "replace"), text)
+    digits, job = head[1 : 1 + TIME_DIGITS], head[1 + TIME_DIGITS :]
+    moment = int(digits) / 1e6 if digits.isdigit() else 0.0
+    return OutputBody(head[:1], moment, job.decode("utf-8", "replace"), text)
 
 
 def _frame(token: bytes, pid: int, kind: bytes, body: bytes) -> bytes:
@@ -102,20 +104,20 @@ def _frame(token: bytes, pid: int, kind: bytes, body: bytes) -> bytes:
 
 def unread(fd: int) -> int:
     """Return how many unread bytes a pipe contains. `fd`: either end of the pipe."""
-    (found,) = struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, bytes(4)))
-    return int(found)
+    (count,) = struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, bytes(4)))
+    return int(count)
 
 
 def cut(line: bytes) -> Iterator[tuple[bytes, bool]]:
     """Yield pieces of at most MAX_LINE bytes, each with True if the line continues after it."""
-    at = 0
-    while len(line) - at > MAX_LINE:
-        end = at + MAX_LINE
-        while end > at + MAX_LINE - 3 and line[end] & 0xC0 == 0x80:  # inside a character
+    begin = 0
+    while len(line) - begin > MAX_LINE:
+        end = begin + MAX_LINE
+        while end > begin + MAX_LINE - 3 and line[end] & 0xC0 == 0x80:  # inside a character
             end -= 1
-        yield line[at:end], True
-        at = end
-    yield line[at:], False
+        yield line[begin:end], True
+        begin = end
+    yield line[begin:], False
 
 
 class Parser:
@@ -131,30 +133,30 @@ class Parser:
         """Return what is complete; keep an incomplete frame for the next call."""
         data = self._rest + data
         self._rest = b""
-        found: list[tuple[bytes, bytes]] = []
-        at = 0
-        while (mark := data.find(self._start, at)) >= 0:
-            if mark > at:
-                found.append((RAW, data[at:mark]))
+        pieces: list[tuple[bytes, bytes]] = []
+        offset = 0
+        while (mark := data.find(self._start, offset)) >= 0:
+            if mark > offset:
+                pieces.append((RAW, data[offset:mark]))
             body = mark + HEADER_BYTES
             try:
                 end = body + int(data[body - 4 : body], 16) if len(data) >= body else -1
             except ValueError:  # forged, since the size is no number
-                found.append((RAW, self._start))
-                at = mark + len(self._start)
+                pieces.append((RAW, self._start))
+                offset = mark + len(self._start)
                 continue
             if not 0 <= end <= len(data):
                 self._rest = data[mark:]
-                return found
-            found += self._opened(data[mark + len(self._start) : body - 4], data[body:end])
-            at = end
-        raw = data[at:]
+                return pieces
+            pieces += self._opened(data[mark + len(self._start) : body - 4], data[body:end])
+            offset = end
+        raw = data[offset:]
         tail = raw.rfind(MARK, max(0, len(raw) - TOKEN_BYTES))
         if tail >= 0 and self._start.startswith(raw[tail:]):
             self._rest, raw = raw[tail:], raw[:tail]
         if raw:
-            found.append((RAW, raw))
-        return found
+            pieces.append((RAW, raw))
+        return pieces
 
     @property
     def incomplete(self) -> bool:
@@ -163,8 +165,8 @@ class Parser:
 
     def end(self) -> bytes:
         """Return the kept bytes as raw output. They are no frame, because nothing follows them."""
-        rest, self._rest = self._rest, b""
-        return rest
+        raw, self._rest = self._rest, b""
+        return raw
 
     def reset(self) -> None:
         """Drop incomplete frames and blocks, because the bytes that follow them are lost."""

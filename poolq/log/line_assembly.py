@@ -57,82 +57,82 @@ class LineAssembler:
         if source is None:
             source = self._sources[record.source] = _Source(Parser(self._token), record)
         source.last, source.read_at = record, now
-        found: list[bytes] = []
+        lines: list[bytes] = []
         pieces = source.parser.feed(record.body)
-        for at, (tag, data) in enumerate(pieces):
+        for index, (tag, data) in enumerate(pieces):
             if tag == WHOLE:
-                found.append(data)
+                lines.append(data)
             elif tag == RAW:
-                self._printed(source, RAW, _raw(record, pieces[at + 1 :]), data, found)
+                self._printed(source, RAW, _raw(record, pieces[index + 1 :]), data, lines)
             elif tag.startswith(END):
                 if (begun := source.begun.pop(RAW, None)) is not None:
-                    found.append(self._line(begun, begun.text))
+                    lines.append(self._line(begun, begun.text))
             else:
-                fd, when, job, text = read_output(data)
-                line = _OpenLine(record, when or record.when, job, STREAMS.get(fd, "unknown"))
-                self._printed(source, tag + fd, line, text, found)
+                fd, moment, job, text = read_output(data)
+                line = _OpenLine(record, moment or record.when, job, STREAMS.get(fd, "unknown"))
+                self._printed(source, tag + fd, line, text, lines)
         if source.begun or source.parser.incomplete:
             self._open.add(record.source)
         else:
             self._open.discard(record.source)
-        return found
+        return lines
 
     def overdue(self, now: float) -> list[bytes]:
         """Return the open lines of the pipes that have brought nothing for LINE_TIMEOUT."""
         late = now - LINE_TIMEOUT
-        return self._end([one for one in self._open if self._sources[one].read_at <= late])
+        return self._end([source for source in self._open if self._sources[source].read_at <= late])
 
     def due(self, now: float) -> float | None:
         """Return the seconds until `overdue` returns something; None if no line is open."""
-        read_at = [self._sources[one].read_at for one in self._open]
+        read_at = [self._sources[source].read_at for source in self._open]
         return max(0.0, min(read_at) + LINE_TIMEOUT - now) if read_at else None
 
     def reset(self) -> list[bytes]:
         """End open lines and drop incomplete blocks, because the bytes after them never come."""
-        found = self._end(list(self._open))
+        lines = self._end(list(self._open))
         for source in self._sources.values():
             source.parser.reset()
-        return found
+        return lines
 
     def _end(self, sources: Iterable[int]) -> list[bytes]:
-        found: list[bytes] = []
+        lines: list[bytes] = []
         for number in sources:
             source = self._sources[number]
-            rest = source.parser.end()
-            if rest:
-                self._printed(source, RAW, _raw(source.last, ()), rest, found)
-            found += [self._line(begun, begun.text) for begun in source.begun.values()]
+            raw = source.parser.end()
+            if raw:
+                self._printed(source, RAW, _raw(source.last, ()), raw, lines)
+            lines += [self._line(begun, begun.text) for begun in source.begun.values()]
             source.begun.clear()
             self._open.discard(number)
-        return found
+        return lines
 
     def _printed(
-        self, source: _Source, writer: bytes, new: _OpenLine, data: bytes, found: list[bytes]
+        self, source: _Source, writer: bytes, new: _OpenLine, data: bytes, lines: list[bytes]
     ) -> None:
         begun = source.begun.pop(writer, None)
-        *whole, rest = data.split(b"\n")
-        for line in whole:
+        *complete, unfinished = data.split(b"\n")
+        for line in complete:
             begun = begun or new
-            for piece, more in cut((begun.text + line).removesuffix(b"\r")):
-                found.append(self._line(begun, piece, more=more))
+            for piece, continues in cut((begun.text + line).removesuffix(b"\r")):
+                lines.append(self._line(begun, piece, more=continues))
             begun = None
-        if rest:
+        if unfinished:
             begun = begun or new
-            for piece, more in cut(begun.text + rest):
+            for piece, continues in cut(begun.text + unfinished):
                 begun.text = piece
-                if more:
-                    found.append(self._line(begun, piece, more=True))
+                if continues:
+                    lines.append(self._line(begun, piece, more=True))
             source.begun[writer] = begun
 
     def _line(self, begun: _OpenLine, line: bytes, *, more: bool = False) -> bytes:
         record = begun.record
         if record.source < self._rows:
-            who = f"worker {record.slot}"
+            writer = f"worker {record.slot}"
         else:
-            who = self._names[record.source - self._rows]
+            writer = self._names[record.source - self._rows]
         text = line.decode("utf-8", "backslashreplace")
         event = Printed(begun.stream, text, more)
-        return self._formatter.event(begun.when, who, event, begun.job)
+        return self._formatter.event(begun.when, writer, event, begun.job)
 
 
 def _raw(record: Record, following: Iterable[tuple[bytes, bytes]]) -> _OpenLine:

@@ -68,11 +68,11 @@ def parse(data: bytes) -> Iterator[LogLine]:
 
 def _parse_json(shown: str) -> LogLine | None:
     try:
-        found: dict[str, Any] = msgspec.json.decode(shown, type=dict[str, Any])
+        fields: dict[str, Any] = msgspec.json.decode(shown, type=dict[str, Any])
     except (msgspec.MsgspecError, ValueError):
         return None
     said = {
-        name: str(found.get(name, "")) for name in ("time", "level", "who", "id", "job", "text")
+        name: str(fields.get(name, "")) for name in ("time", "level", "who", "id", "job", "text")
     }
     level = {"critical": "error", "debug": "info"}.get(said["level"], said["level"])
     return LogLine(said["time"], said["who"], level, said["id"], said["job"], said["text"], shown)
@@ -100,8 +100,8 @@ def selects(wanted: LineFilter, line: LogLine, names: Mapping[str, str]) -> bool
     if wanted.since and line.time < _moment(wanted.since, line.time):
         return False
     if wanted.worker is not None:
-        who = f"worker {wanted.worker}"
-        if line.who != who and f"{who} (pid " not in line.text:
+        writer = f"worker {wanted.worker}"
+        if line.who != writer and f"{writer} (pid " not in line.text:
             return False
     if not wanted.job:
         return True
@@ -111,8 +111,8 @@ def selects(wanted: LineFilter, line: LogLine, names: Mapping[str, str]) -> bool
     return any(is_named(word, wanted.job) for word in ([name] if name else line.text.split()))
 
 
-def _moment(when: float, like: str) -> str:
+def _moment(seconds: float, like: str) -> str:
     """Format a time in the way of `like`, the time of a line: local time, or UTC in JSON."""
     if like.endswith("Z"):
-        return datetime.fromtimestamp(when, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")
-    return datetime.fromtimestamp(when).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]  # noqa: DTZ006  # local time, like all text logs
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")
+    return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]  # noqa: DTZ006  # local time, like all text logs

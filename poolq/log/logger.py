@@ -103,13 +103,13 @@ class Logger:
         ran. An END frame follows the bytes of earlier jobs, so the other bytes are this job's."""
         if source >= self._rows:
             return 0, "", unread(fd)
-        length, seen = 0, self._setup.who(source)
+        length, writer = 0, self._setup.who(source)
         for _ in range(MAX_JOB_CHANGES):
-            length, before = unread(fd), seen
-            seen = self._setup.who(source)
-            if seen == before:
+            length, before = unread(fd), writer
+            writer = self._setup.who(source)
+            if writer == before:
                 break
-        return *seen, length
+        return *writer, length
 
 
 def stop_logger(pid: int, pipes: Pipes) -> None:

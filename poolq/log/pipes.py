@@ -32,9 +32,9 @@ class Writers:
         """Return the descriptor for one of NAMED_SOURCES."""
         return self.fds[self.rows + NAMED_SOURCES.index(name)]
 
-    def all_but(self, kept: int) -> tuple[int, ...]:
-        """Return the other descriptors, which a process that writes to `kept` must close."""
-        return tuple(fd for fd in self.fds if fd != kept)
+    def all_but(self, used: int) -> tuple[int, ...]:
+        """Return the other descriptors, which a process that writes to `used` must close."""
+        return tuple(fd for fd in self.fds if fd != used)
 
 
 class Pipes:
@@ -48,9 +48,9 @@ class Pipes:
         for fd in (*self.readers, *(self.writers.named(name) for name in NEVER_WAIT)):
             os.set_blocking(fd, False)
 
-    def all_but(self, kept: int) -> tuple[int, ...]:
-        """Return what a forked process that writes to `kept` must close."""
-        return (*self.readers, *self.writers.all_but(kept))
+    def all_but(self, used: int) -> tuple[int, ...]:
+        """Return what a forked process that writes to `used` must close."""
+        return (*self.readers, *self.writers.all_but(used))
 
 
 def adopt(fd: int) -> None:

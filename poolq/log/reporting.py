@@ -48,8 +48,8 @@ class Log:
         self._dropped = 0
         self._prints = False
         self._forget()
-        known = weakref.WeakMethod(self._forget)
-        os.register_at_fork(after_in_child=lambda: (forget := known()) and forget())
+        reference = weakref.WeakMethod(self._forget)
+        os.register_at_fork(after_in_child=lambda: (forget := reference()) and forget())
 
     def _forget(self) -> None:
         """Drop what the parent process has buffered, since the parent writes that itself."""
@@ -61,13 +61,13 @@ class Log:
         #: stream that may hold a part of the line.
         self.unfinished: dict[int, OutputStream | None] = {}
 
-    def rename(self, who: str) -> None:
-        self._who = who
+    def rename(self, writer: str) -> None:
+        self._who = writer
         self._forget()
 
     def attach(
         self,
-        who: str,
+        writer: str,
         fd: int,
         token: bytes,
         *,
@@ -75,11 +75,11 @@ class Log:
         on_event: OnEvent | None = None,
         streams: bool = True,
     ) -> None:
-        """Log as `who`, through the pipe `fd`. If the pipe is non-blocking and full, lines are
+        """Log as `writer`, through the pipe `fd`. If the pipe is non-blocking and full, lines are
         dropped and counted. `streams`: whether to replace sys.stdout and sys.stderr, too. `job()`
         returns the id of the job that this process runs, or ""; the id labels output of threads.
         `on_event` receives warnings, errors and the events of _SHOWN."""
-        self.rename(who)
+        self.rename(writer)
         self._fd, self._token, self._job, self._on_event = fd, token, job, on_event
         if streams and not self._prints:  # workers keep the template's streams: code may hold them
             self._prints = True
@@ -101,8 +101,8 @@ class Log:
 
     def record(self, record: logging.LogRecord, trace: str) -> None:
         """Write a record of the stdlib's logging at once."""
-        for piece, more in cut(record.getMessage().encode("utf-8", "backslashreplace")):
-            name, end = record.levelname.lower(), "" if more else trace
+        for piece, continues in cut(record.getMessage().encode("utf-8", "backslashreplace")):
+            name, end = record.levelname.lower(), "" if continues else trace
             event = Logged(name, record.name, piece.decode(), end)
             self._append(self.formatter.event(record.created, self._who, event, self._running()))
         self.flush()
@@ -128,8 +128,9 @@ class Log:
                 self.output(fd, b"\n")
 
     def job_ended(self, id: str) -> None:
-        """Mark the end of a job in the pipe unless the pipe is empty. Its bytes may come from the
-        job's subprocesses; the logger could otherwise assign these bytes to the next job."""
+        """Mark the end of a job in the pipe unless the pipe is empty. The bytes in the pipe may
+        come from the job's subprocesses. Without the mark, the logger could assign them to the
+        next job."""
         with suppress(OSError):  # the job may have closed the descriptor
             if self._token and unread(self._fd):
                 os.write(self._fd, end_of_job(self._token, id, time()))
@@ -236,9 +237,9 @@ class _Output(io.RawIOBase):
         return self._fd
 
     def write(self, data: object, /) -> int:
-        found = bytes(data)  # type: ignore[call-overload]  # any bytes-like object
-        self._log.output(self._fd, found)
-        return len(found)
+        output_bytes = bytes(data)  # type: ignore[call-overload]  # any bytes-like object
+        self._log.output(self._fd, output_bytes)
+        return len(output_bytes)
 
 
 class OutputStream(io.TextIOWrapper):

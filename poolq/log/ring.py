@@ -75,7 +75,7 @@ class LogRing:
     # the reading thread
 
     def read(
-        self, fd: int, length: int, source: int, when: float, slot: int, job: str, *, drop: bool
+        self, fd: int, length: int, source: int, moment: float, slot: int, job: str, *, drop: bool
     ) -> bool:
         """Move `length` available bytes, at most MAX_READ, from `fd` into a record. If there is no
         room, drop the oldest records if `drop` is true; otherwise return False."""
@@ -86,13 +86,13 @@ class LogRing:
                     return False
                 self._drop()
             tail = words[TAIL]
-            at = self._place(tail)
+            place = self._place(tail)
             words[INTENT] = 0
-            _HEADER.pack_into(self._map, at, length, source, when, slot, job.encode())
+            _HEADER.pack_into(self._map, place, length, source, moment, slot, job.encode())
             body = self._body(tail)
             body[: len(SENTINEL)] = SENTINEL[:length]
             words[INTENT] = tail + 1
-            words[at // 8] = length = os.readv(fd, [body])
+            words[place // 8] = length = os.readv(fd, [body])
             words[TAIL] = tail + _span(length)
             return True
 
@@ -107,21 +107,21 @@ class LogRing:
 
     # the sink's thread
 
-    def take(self, most: int) -> tuple[list[Record], int]:
-        """Return the next records, of about `most` bytes, and the number of lines that were dropped
-        since the last call. The records stay in the ring until `done`."""
-        found: list[Record] = []
+    def take(self, max_bytes: int) -> tuple[list[Record], int]:
+        """Return the next records, of about `max_bytes` bytes, and the number of lines that were
+        dropped since the last call. The records stay in the ring until `done`."""
+        records: list[Record] = []
         size = 0
         with self._lock:
             lost, self._words[DROPPED] = self._words[DROPPED], 0
-            while self._cursor < self._words[TAIL] and size < most:
-                at = self._place(self._cursor)
-                length, source, when, slot, job = _HEADER.unpack_from(self._map, at)
+            while self._cursor < self._words[TAIL] and size < max_bytes:
+                place = self._place(self._cursor)
+                length, source, moment, slot, job = _HEADER.unpack_from(self._map, place)
                 body = self._body(self._cursor).tobytes()
-                found.append(Record(source, when, slot, job.decode("utf-8", "ignore"), body))
+                records.append(Record(source, moment, slot, job.decode("utf-8", "ignore"), body))
                 size += length
                 self._cursor += _span(length)
-        return found, lost
+        return records, lost
 
     def done(self) -> None:
         """Free the records that were taken, now that they are written."""
@@ -135,8 +135,8 @@ class LogRing:
 
     def _body(self, position: int) -> memoryview:
         """Return the body of the record at a position, which is as long as its header says."""
-        at = self._place(position)
-        return self._data[at + HEADER_BYTES : at + HEADER_BYTES + self._words[at // 8]]
+        place = self._place(position)
+        return self._data[place + HEADER_BYTES : place + HEADER_BYTES + self._words[place // 8]]
 
 
 def _span(length: int) -> int:

@@ -145,17 +145,17 @@ class Sink(threading.Thread):
                 self._news.wait(self._lines.due(monotonic()))
 
     def _write(self, data: bytes) -> None:
-        """Write all of it, however long that takes."""
+        """Write all of `data`, however long that takes."""
         pause = RETRY_DELAY
-        rest = memoryview(data)
+        unwritten = memoryview(data)
         self._writing = monotonic()
-        while rest:
+        while unwritten:
             try:
                 if self._fd < 0 and self._path:
                     self._fd = open_file(self._path)
                     if _ends_within_line(self._path):
                         os.write(self._fd, b"\n")
-                rest = rest[os.write(self._fd, rest) :]
+                unwritten = unwritten[os.write(self._fd, unwritten) :]
             except BlockingIOError:  # a FIFO, or another process made stderr non-blocking
                 _until_writable(self._fd, RETRY_DELAY)
             except OSError as error:
@@ -173,8 +173,8 @@ class Sink(threading.Thread):
     def _pause(self, seconds: float) -> None:
         """Wait, but not if the file is to be reopened. New lines do not shorten the wait."""
         end = monotonic() + seconds
-        while not self._reopen and (rest := end - monotonic()) > 0:
-            self._news.wait(rest)
+        while not self._reopen and (remaining := end - monotonic()) > 0:
+            self._news.wait(remaining)
             self._news.clear()
 
     def _reopen_file(self) -> None:
@@ -197,8 +197,8 @@ class Sink(threading.Thread):
 
 def _ends_within_line(path: Path) -> bool:
     """Return whether the file ends within a line, because a logger was killed during a write. Its
-    successor writes the same lines again, and must begin on a new line. A file that cannot be read
-    counts as whole."""
+    successor writes the same lines again, and must begin on a new line. Return False if the file
+    cannot be read."""
     if not (path.is_file() and os.access(path, os.R_OK)):
         return False
     with path.open("rb") as file:

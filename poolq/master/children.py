@@ -98,13 +98,13 @@ class Children:
 
     def _fork_worker(self, generation: int, request: ForkWorker) -> int:
         """Fork a worker that imports the application itself. Returns its pid, or 0."""
-        given, _ = self.template_setup(generation, -1)
+        setup, _ = self.template_setup(generation, -1)
         failed = self._load_error.write if request.first else None
 
         def main() -> int:
             log_as_worker(self.reporter, self.pipes.writers, self.scores, request)
             return process.main(
-                worker_setup(given, request, self.scores, self.wakeups, self.reporter, failed)
+                worker_setup(setup, request, self.scores, self.wakeups, self.reporter, failed)
             )
 
         close = self.closed_in_child(self.pipes.writers.fds[request.row])
@@ -233,13 +233,13 @@ class Children:
         a job. Adopted orphans are reaped silently. Respawning is left to `policy.py`."""
         while True:
             try:
-                found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+                ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             except ChildProcessError:
                 break
-            if found is None:
+            if ended is None:
                 break
-            pid, status = found.si_pid, found.si_status
-            by_signal = found.si_code != os.CLD_EXITED
+            pid, status = ended.si_pid, ended.si_status
+            by_signal = ended.si_code != os.CLD_EXITED
             if (proc := self.pool.worker(pid)) is not None:
                 row = self.scores.read(proc.row)
                 if by_signal or status or row.in_job:

@@ -57,9 +57,11 @@ class Commands:
     def scale(self, procs: int, why: str) -> None:
         """Set the target number of workers."""
         self._must_run()
-        most = self.config.procs * 2 + 8
-        if not 1 <= procs <= most:
-            raise Refused(f"there cannot be {procs} workers: this pool can have from 1 to {most}")
+        maximum = self.config.procs * 2 + 8
+        if not 1 <= procs <= maximum:
+            raise Refused(
+                f"there cannot be {procs} workers: this pool can have from 1 to {maximum}"
+            )
         state_updates.scale(self.pool, procs)
         self.log("info", f"{why}: {procs} worker{'s' * (procs > 1)} from now on")
 
@@ -86,8 +88,10 @@ class Commands:
                 state_updates.signalled(self.pool, row.pid, monotonic(), killed=True)
                 self.log("warning", f"{why}: {killed}")
                 return row, killed.job
-        who = "no worker of this pool runs" if worker is None else f"worker {worker} does not run"
-        raise Refused(f"{who} job {id}; it may have ended")
+        subject = (
+            "no worker of this pool runs" if worker is None else f"worker {worker} does not run"
+        )
+        raise Refused(f"{subject} job {id}; it may have ended")
 
     def drain(self, why: str, *, patient: bool = False) -> None:
         """Let running jobs finish, then end the pool. A `patient` drain has no time limit."""
@@ -105,8 +109,8 @@ class Commands:
         rows = [row.index for row in self.scores.used_rows() if row.in_job]
         jobs = [(name, id) for id, _, name in map(self.scores.running_job, rows) if id]
         named = ", ".join(f"{name} {id}" for name, id in jobs[:MAX_NAMED])
-        more = f" and {len(jobs) - MAX_NAMED} more" if len(jobs) > MAX_NAMED else ""
-        return f"{named}{more} may run" if jobs else "no job runs; those that just start may run"
+        unnamed = f" and {len(jobs) - MAX_NAMED} more" if len(jobs) > MAX_NAMED else ""
+        return f"{named}{unnamed} may run" if jobs else "no job runs; those that just start may run"
 
     def abort(self, why: str) -> None:
         """Kill running jobs and end the pool."""

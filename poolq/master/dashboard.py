@@ -91,21 +91,21 @@ class DashboardProcess:
 
     def _exited(self, now: float) -> None:
         assert self.program is not None
-        who, on_purpose = f"dashboard (pid {self._pid})", self._closed_by_user[0] == 1
+        name, on_purpose = f"dashboard (pid {self._pid})", self._closed_by_user[0] == 1
         self._forget()
         self._deaths = self._deaths + 1 if now - self._started_at < QUICK_DEATH else 1
         if on_purpose:
             self.program = None
-            self.log("info", f"{who} was closed; the pool continues without it")
+            self.log("info", f"{name} was closed; the pool continues without it")
         elif self._deaths < MAX_QUICK_DEATHS:
             self._due = now + RESPAWN_DELAY
-            self.log("warning", f"{who} died; starting another")
+            self.log("warning", f"{name} died; starting another")
         else:
             self._fork(self.program.restore)
             self._forget()
             self.program = None
             text = f"died {self._deaths} times in a row; the pool continues without it"
-            self.log("warning", f"{who} {text}")
+            self.log("warning", f"{name} {text}")
 
     def _fork(self, main: Callable[[], int]) -> None:
         def child() -> int:

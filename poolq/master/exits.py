@@ -11,9 +11,9 @@ def count(pool: Pool, seq: int, row: Row, now: float) -> str:
     proc = pool.find(seq)
     if proc is None:
         return ""
-    found = reason(pool, proc, row, now)
-    pool.exit_counts[found] += 1
-    return found
+    cause = reason(pool, proc, row, now)
+    pool.exit_counts[cause] += 1
+    return cause
 
 
 def reason(pool: Pool, proc: WorkerProcess, row: Row, now: float) -> str:

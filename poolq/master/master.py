@@ -183,9 +183,9 @@ class Master:
 
     def _descriptors(self) -> tuple[int, ...]:
         """The descriptors that every child must close."""
-        ours = (self._signals.fd, self._signals.write, self._readonly_scores)
-        others = (*self._control.descriptors(), *self._dashboard.descriptors())
-        return (*ours, *self._lock.descriptors(), *others)
+        fds = (self._signals.fd, self._signals.write, self._readonly_scores)
+        served = (*self._control.descriptors(), *self._dashboard.descriptors())
+        return (*fds, *self._lock.descriptors(), *served)
 
     def _health(self, probe: str) -> str:
         return why_not(probe, self._scores, self._status.current(), monotonic_ns())
@@ -258,8 +258,8 @@ class Master:
         return {
             actions.SpawnLogger: lambda _: children.spawn_logger(),
             actions.SpawnKeeper: lambda _: children.spawn_keeper(),
-            actions.SpawnTemplate: lambda one: children.templates.start(one.generation),
-            actions.SpawnWorker: lambda one: children.spawn(one.slot, one.generation),
+            actions.SpawnTemplate: lambda action: children.templates.start(action.generation),
+            actions.SpawnWorker: lambda action: children.spawn(action.slot, action.generation),
             actions.Stop: self._stop,
             actions.Kill: self._kill,
             actions.DumpStack: self._dump_stack,
@@ -267,8 +267,8 @@ class Master:
             actions.Drain: self._drain,
         }
 
-    def _drain(self, one: actions.Drain) -> None:
-        self._log("info", one.why)
+    def _drain(self, action: actions.Drain) -> None:
+        self._log("info", action.why)
         state_updates.stop(self.pool, monotonic())
         self._wakeups.master.wake()  # decide again at once: the workers are to be stopped
 

@@ -31,19 +31,19 @@ def decide(pool: Pool, now: float, unrecovered: int) -> list[Action]:
     """Return the actions that are due. `unrecovered`: how many dead workers await recovery."""
     if pool.mode is Mode.END:
         return _logger(pool, now) + _end(pool, now, unrecovered)
-    found = _logger(pool, now) + _keeper(pool, now)
+    due = _logger(pool, now) + _keeper(pool, now)
     if pool.mode is Mode.DRAIN:
-        return found + _drain(pool, now)
+        return due + _drain(pool, now)
     if pool.queues_empty and pool.limits.until_empty:
-        return [*found, actions.Drain("the queues are empty: leaving")]
-    found += _deadlines(pool, now)
+        return [*due, actions.Drain("the queues are empty: leaving")]
+    due += _deadlines(pool, now)
     if not pool.broker_reached:
-        return found
+        return due
     first = canary.spawn(pool, now)
-    found += _templates(pool, now) + list(first)
+    due += _templates(pool, now) + list(first)
     for slot in pool.slots:
-        found += _slot(pool, slot, now)
-    return found + _replacements(pool, now, {spawn.slot for spawn in first})
+        due += _slot(pool, slot, now)
+    return due + _replacements(pool, now, {spawn.slot for spawn in first})
 
 
 def _logger(pool: Pool, now: float) -> list[Action]:
@@ -54,11 +54,11 @@ def _logger(pool: Pool, now: float) -> list[Action]:
 
 
 def _keeper(pool: Pool, now: float) -> list[Action]:
-    keeper, most = pool.keeper, pool.limits.keeper_silence
+    keeper, silence = pool.keeper, pool.limits.keeper_silence
     if keeper is None:
         return [actions.SpawnKeeper()] if now >= pool.keeper_not_before else []
     if keeper.quick_beat.missed >= BEATS_PER_TIMEOUT:
-        return _silent(keeper, "keeper", True, most)
+        return _silent(keeper, "keeper", True, silence)
     return _silent(keeper, "keeper", keeper.beat.missed >= MAX_MISSED_BEATS)
 
 
@@ -73,7 +73,7 @@ def _silent(
 def _deadlines(pool: Pool, now: float) -> list[Action]:
     """Act on workers that boot for too long, run a job that must end, or hang while idle. Workers
     that were told to exit are included, as they may never exit."""
-    found: list[Action] = []
+    due: list[Action] = []
     limits = pool.limits
     for proc in pool.procs():
         if proc.killed or proc.state is WorkerState.FORKING:
@@ -81,15 +81,15 @@ def _deadlines(pool: Pool, now: float) -> list[Action]:
         if not proc.ready:
             if _boots_late(proc, limits, now):
                 why = f"worker (pid {proc.pid}) was not ready in time"
-                found.append(actions.Kill(proc.pid, why, booting=True))
+                due.append(actions.Kill(proc.pid, why, booting=True))
         elif proc.running != NO_JOB:
-            found += _end_of_job(proc, now)
+            due += _end_of_job(proc, now)
         elif proc.idle and proc.beat.missed >= limits.max_missed_beats:
             why = f"idle worker (pid {proc.pid}) was silent for {limits.max_missed_beats} s"
-            found.append(actions.Kill(proc.pid, why))
+            due.append(actions.Kill(proc.pid, why))
         elif proc.idle and not proc.serving and now >= proc.signalled_at + STOP_REPEAT:
-            found.append(actions.Stop(proc.pid))
-    return found
+            due.append(actions.Stop(proc.pid))
+    return due
 
 
 def _end_of_job(proc: WorkerProcess, now: float) -> list[Action]:
@@ -116,35 +116,35 @@ def _boots_late(proc: WorkerProcess, limits: state.Limits, now: float) -> bool:
 def _templates(pool: Pool, now: float) -> list[Action]:
     """Stop templates that are not needed, kill those that hang, and start one for a trial."""
     wanted = {pool.generation} | ({pool.trial.generation} if pool.trial else set())
-    found: list[Action] = []
+    due: list[Action] = []
     for template in pool.templates.values():
         generation = template.generation
         if generation not in wanted or generation in pool.not_preloaded:
-            found += [] if template.stop_sent else [actions.Stop(template.pid)]
-            found += _hung(pool, template, now)
+            due += [] if template.stop_sent else [actions.Stop(template.pid)]
+            due += _hung(pool, template, now)
         elif template.killed:
             continue
         elif not template.ready and now - template.started_at >= pool.limits.boot_timeout:
             why = f"template g{generation} did not load the application in time"
-            found.append(actions.Kill(template.pid, why))
+            due.append(actions.Kill(template.pid, why))
         else:
-            found += _hung(pool, template, now)
+            due += _hung(pool, template, now)
     trial = pool.trial
     if trial is None or not pool.limits.preload or now < trial.not_before:
-        return found
+        return due
     if trial.generation not in pool.templates and trial.generation not in pool.not_preloaded:
-        found.append(actions.SpawnTemplate(trial.generation))
-    return found
+        due.append(actions.SpawnTemplate(trial.generation))
+    return due
 
 
 def _hung(pool: Pool, template: state.TemplateProcess, now: float) -> list[Action]:
     """Kill a template that was asked for a worker and has not forked it in time."""
-    asked = [
+    asked_at = [
         proc.started_at
         for proc in pool.procs()
         if proc.state is WorkerState.FORKING and proc.generation == template.generation
     ]
-    if template.killed or not asked or now - min(asked) < FORK_TIMEOUT:
+    if template.killed or not asked_at or now - min(asked_at) < FORK_TIMEOUT:
         return []
     why = f"template g{template.generation} did not fork a worker in {FORK_TIMEOUT:g} s"
     return [actions.Kill(template.pid, why)]
@@ -156,31 +156,31 @@ def _slot(pool: Pool, slot: Slot, now: float) -> list[Action]:
     if slot.closing:
         return [actions.Stop(proc.pid) for proc in serving if proc.pid]
     wanted = (pool.generation, pool.trial.generation if pool.trial else 0)
-    found: list[Action] = []
+    due: list[Action] = []
     for proc in serving:
         if proc.ready or proc.state is WorkerState.FORKING or proc.generation in wanted:
             continue
         if not _boots_late(proc, pool.limits, now):  # else _deadlines() kills it
             why = f"worker {slot.number} (pid {proc.pid}) boots a generation that does not serve"
-            found.append(actions.Kill(proc.pid, why, booting=True))
+            due.append(actions.Kill(proc.pid, why, booting=True))
     if not serving:
         if pool.generation and now >= slot.not_before and pool.can_spawn(pool.generation):
-            found.append(actions.SpawnWorker(slot.number, pool.generation))
+            due.append(actions.SpawnWorker(slot.number, pool.generation))
     elif len(serving) > 1 and serving[-1].ready:
-        found += [actions.Stop(proc.pid) for proc in serving[:-1] if proc.pid]
-    return found
+        due += [actions.Stop(proc.pid) for proc in serving[:-1] if proc.pid]
+    return due
 
 
-def _replacements(pool: Pool, now: float, taken: set[int]) -> list[Action]:
+def _replacements(pool: Pool, now: float, canary_slots: set[int]) -> list[Action]:
     """Spawn successors for workers that are to be replaced, at most `max_surge` at a time. A canary
-    has just been spawned for each slot in `taken`."""
-    found: list[Action] = []
+    has just been spawned for each slot of `canary_slots`."""
+    due: list[Action] = []
     if not pool.generation:
-        return found
-    booting = sum(len(slot.serving()) > 1 for slot in pool.slots) + len(taken)
+        return due
+    booting = sum(len(slot.serving()) > 1 for slot in pool.slots) + len(canary_slots)
     for slot in pool.slots:
         serving = slot.serving()
-        if slot.closing or slot.number in taken or len(serving) != 1 or not serving[0].ready:
+        if slot.closing or slot.number in canary_slots or len(serving) != 1 or not serving[0].ready:
             continue
         old, leaving = serving[0], len(slot.procs) - 1
         outdated = old.generation != pool.generation
@@ -188,34 +188,34 @@ def _replacements(pool: Pool, now: float, taken: set[int]) -> list[Action]:
         room = room and leaving <= outdated
         able = room and now >= slot.not_before and pool.can_spawn(pool.generation)
         if able and (outdated or recycling.must_recycle(pool, old, now)):
-            found.append(actions.SpawnWorker(slot.number, pool.generation))
+            due.append(actions.SpawnWorker(slot.number, pool.generation))
             booting += 1
-    return found
+    return due
 
 
 def _drain(pool: Pool, now: float) -> list[Action]:
     """Stop all workers, and kill those that outlive the deadline."""
     procs = [proc for proc in pool.procs() if proc.pid]
-    found: list[Action] = [actions.Stop(proc.pid) for proc in procs if proc.serving]
+    due: list[Action] = [actions.Stop(proc.pid) for proc in procs if proc.serving]
     for template in pool.templates.values():
-        found += _hung(pool, template, now)
+        due += _hung(pool, template, now)
     if now < pool.deadline:
-        return found + _deadlines(pool, now)
+        return due + _deadlines(pool, now)
     why = "is not left to finish its job" if pool.aborted else "outlived the stop timeout"
     late = [proc for proc in procs if not proc.killed]
-    return found + [actions.Kill(proc.pid, f"worker (pid {proc.pid}) {why}") for proc in late]
+    return due + [actions.Kill(proc.pid, f"worker (pid {proc.pid}) {why}") for proc in late]
 
 
 def _end(pool: Pool, now: float, unrecovered: int) -> list[Action]:
     """Stop the templates, then the keeper, and exit once dead workers are recovered."""
-    found: list[Action] = []
+    due: list[Action] = []
     for template in pool.templates.values():
         if now >= pool.deadline and not template.killed:
-            found.append(actions.Kill(template.pid, f"template (pid {template.pid}) did not leave"))
+            due.append(actions.Kill(template.pid, f"template (pid {template.pid}) did not leave"))
         elif not template.stop_sent:
-            found.append(actions.Stop(template.pid))
+            due.append(actions.Stop(template.pid))
     if pool.templates:
-        return found
+        return due
     keeper = pool.keeper
     if keeper is None:
         if unrecovered and now < pool.deadline and pool.broker_reached:

@@ -9,12 +9,12 @@ from poolq.scoreboard.layout import NO_JOB
 MIN_GROWTH = 0.1
 
 
-def sampled(pool: Pool, proc: WorkerProcess, rss: int, at: float) -> None:
-    """Record that a worker held `rss` bytes at time `at`. If it held more than the hard limit when
-    its job began, the job may let it grow further by the share MIN_GROWTH."""
+def sampled(pool: Pool, proc: WorkerProcess, rss: int, sampled_at: float) -> None:
+    """Record that a worker held `rss` bytes at `sampled_at`. If it held more than the hard limit
+    when its job began, the job may let it grow further by the share MIN_GROWTH."""
     proc.rss = rss
     limit = pool.limits.max_memory_hard
-    if proc.running == NO_JOB or at < proc.running_since:
+    if proc.running == NO_JOB or sampled_at < proc.running_since:
         proc.over_limit = False
         return
     allowed = proc.rss_at_start * (1 + MIN_GROWTH) if proc.rss_at_start > limit else limit

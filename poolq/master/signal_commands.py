@@ -65,8 +65,8 @@ class SignalCommands:
         self._last_interrupt_at = now
         if repeated or now - self._interrupted_at < MIN_SIGNAL_INTERVAL:
             if pool.interrupt_ignored_at < self._interrupted_at and not pool.aborted:
-                when = f"within {MIN_SIGNAL_INTERVAL:g} s of the last one"
-                self.log("info", f"SIGINT {when} is ignored; another one kills running jobs")
+                interval = f"within {MIN_SIGNAL_INTERVAL:g} s of the last one"
+                self.log("info", f"SIGINT {interval} is ignored; another one kills running jobs")
             pool.interrupt_ignored_at = now
             return
         pool.interrupts += 1

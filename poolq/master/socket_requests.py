@@ -42,12 +42,12 @@ class Requests:
         """Obey a request line of this user. Returns the answer, or a Wait that later returns the
         answer. Raises BadRequest."""
         request = protocol.read(line)
-        known = self._known.get(request.do)
-        if known is None:
+        handler = self._known.get(request.do)
+        if handler is None:
             names = ", ".join(self._known)
             raise BadRequest(f"unknown request {request.do!r}; the requests are {names}")
         try:
-            return known(request, f"poolq {request.command or request.do} by {user}")
+            return handler(request, f"poolq {request.command or request.do} by {user}")
         except Refused as error:
             return protocol.refusal(str(error))
 

@@ -166,13 +166,13 @@ class WorkerProcess(msgspec.Struct):
     def move(self, event: WorkerEvent) -> None:
         """Take one step of WORKER_TRANSITIONS or of SIGNALS. Raises IllegalMove."""
         after = WORKER_TRANSITIONS[self.state].get(event)
-        told, states = SIGNALS.get((self.told, event), (self.told, ()))
+        order, states = SIGNALS.get((self.told, event), (self.told, ()))
         if after is None and self.state not in states:
             raise IllegalMove(
                 f"worker (pid {self.pid}, seq {self.seq}): {event.name} is impossible in state "
                 f"{self.state.name}, told {self.told.name}"
             )
-        self.state, self.told = after or self.state, told
+        self.state, self.told = after or self.state, order
 
     @property
     def serving(self) -> bool:

@@ -153,7 +153,7 @@ def exited(
     slot.restarts += 1
     slot.failures = 1 if worked else slot.failures + 1
     slot.not_before = now + WORKER_BACKOFF.pause(slot.failures, 0.0)
-    unserved = was_serving and not any(other.ready for other in slot.serving())
+    unserved = was_serving and not any(worker.ready for worker in slot.serving())
     pool.spawn_failures = 0 if worked else pool.spawn_failures + unserved
     limit = pool.limits.max_spawn_failures
     if limit and pool.spawn_failures >= limit and stop(pool, now):

@@ -118,16 +118,16 @@ class Status:
             "logger": {"pid": _pid(pool.logger)},
             "templates": [
                 {
-                    "generation": one.generation,
-                    "pid": one.pid,
-                    "spare": one.spare or None,
-                    "ready": one.ready,
+                    "generation": template.generation,
+                    "pid": template.pid,
+                    "spare": template.spare or None,
+                    "ready": template.ready,
                 }
-                for one in pool.templates.values()
+                for template in pool.templates.values()
             ],
             "limits": limits_of(broker.limits_now() if broker else ()),
             "schedules": schedules_of(broker.schedules if broker else ()),
-            "workers": [self._report_worker(one) for one in state.workers],
+            "workers": [self._report_worker(worker) for worker in state.workers],
         }
 
     def _report_trial(self, trial: Trial) -> dict[str, Any]:
@@ -164,16 +164,19 @@ def _pid(helper: HelperProcess | None) -> int | None:
 
 def limits_of(limits: Sequence[LimitStatus]) -> list[dict[str, Any]]:
     """The limits as the dashboard shows them, without `spark` and `since`."""
-    found = map(msgspec.structs.asdict, limits)
-    return [{key: one[key] for key in one if key not in ("spark", "since")} for one in found]
+    fields = map(msgspec.structs.asdict, limits)
+    return [{key: limit[key] for key in limit if key not in ("spark", "since")} for limit in fields]
 
 
 def schedules_of(schedules: Sequence[ScheduleStatus]) -> list[dict[str, Any]]:
     """The schedules as the dashboard shows them, those that are due next first."""
-    found = []
-    for one in schedules:
-        shown = msgspec.structs.asdict(one) | {"tz": one.tz or None, "jobs": one.ticks}
+    reports = []
+    for schedule in schedules:
+        shown = msgspec.structs.asdict(schedule) | {
+            "tz": schedule.tz or None,
+            "jobs": schedule.ticks,
+        }
         shown |= {name: utc(shown[name]) if shown[name] else None for name in ("next", "last")}
         del shown["ticks"]
-        found.append(shown)
-    return found
+        reports.append(shown)
+    return reports

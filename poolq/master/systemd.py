@@ -22,8 +22,8 @@ class SystemdNotifier:
         self._interval = int(usec) / 2e6 if watched and address else inf
         self._watchdog_at = -inf
         self._state = self._status = ""
-        kind, known = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK, address[:1] in ("@", "/")
-        self._socket = socket.socket(socket.AF_UNIX, kind) if known else None
+        kind, usable = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK, address[:1] in ("@", "/")
+        self._socket = socket.socket(socket.AF_UNIX, kind) if usable else None
 
     def notify(self, pool: Pool, now: float) -> None:
         """Send what has changed. To be called in each turn of the master's loop."""

@@ -54,23 +54,23 @@ class Templates:
 
     def start(self, generation: int) -> None:
         """Start a fresh interpreter, which loads the code as it is now."""
-        ours, theirs = protocol.pair()
-        setup, kept = self.children.template_setup(generation, theirs.fileno())
+        own_end, template_end = protocol.pair()
+        setup, inherited = self.children.template_setup(generation, template_end.fileno())
         file = os.memfd_create("poolq-template", os.MFD_CLOEXEC)
         os.write(file, protocol.encode(setup))
         os.lseek(file, 0, os.SEEK_SET)
         argv = [sys.executable, "-P", "-c", TEMPLATE_PROGRAM, str(file)]
-        main = partial(execute, argv, (*kept, theirs.fileno(), file))
+        main = partial(execute, argv, (*inherited, template_end.fileno(), file))
         pid = self.children.fork_template(main, f"template g{generation}")
-        theirs.close()
+        template_end.close()
         os.close(file)
         if not pid:
-            ours.close()
+            own_end.close()
             if self.pool.trial is not None:
                 self.pool.trial.not_before = monotonic() + START_RETRY_DELAY
             return
-        ours.setblocking(False)
-        self._lines[generation] = ours
+        own_end.setblocking(False)
+        self._lines[generation] = own_end
         self.pool.templates[generation] = TemplateProcess(generation, pid, monotonic())
 
     def fork_worker(self, generation: int, request: protocol.ForkWorker) -> bool:
@@ -126,17 +126,17 @@ class Templates:
             return
         if monotonic() - self._spared_at.get(generation, -inf) < SPARE_INTERVAL:
             return
-        ours, theirs = protocol.pair()
-        ours.setblocking(False)
-        if protocol.send(self._lines[generation], protocol.ForkSpare(), theirs.fileno()):
+        own_end, copy_end = protocol.pair()
+        own_end.setblocking(False)
+        if protocol.send(self._lines[generation], protocol.ForkSpare(), copy_end.fileno()):
             old = self._spares.pop(generation, None)
             if old is not None:
                 old.close()
-            self._spares[generation] = ours
+            self._spares[generation] = own_end
             self._spared_at[generation] = monotonic()
         else:
-            ours.close()
-        theirs.close()
+            own_end.close()
+        copy_end.close()
 
     def exited(self, pid: int, code: int) -> None:
         """Handle the exit of a template or of a copy. `code` is -1 if it died by a signal."""

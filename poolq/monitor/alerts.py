@@ -62,33 +62,33 @@ def leaks(worker: WorkerView) -> bool:
 
 def alerts(snapshot: Snapshot) -> list[Alert]:
     """Return all alerts, the worst first, but one of each kind before the second of any kind."""
-    by_time = sorted(snapshot.workers, key=lambda one: -(one.running or 0))
-    by_growth = sorted(snapshot.workers, key=lambda one: -(one.growth or 0))
-    limits = [one for one in snapshot.limits if one.holds_back and not one.hold]
-    found = [
+    by_time = sorted(snapshot.workers, key=lambda worker: -(worker.running or 0))
+    by_growth = sorted(snapshot.workers, key=lambda worker: -(worker.growth or 0))
+    limits = [limit for limit in snapshot.limits if limit.holds_back and not limit.hold]
+    unranked = [
         *_pool(snapshot.head),
         *_unserved(snapshot),
         *map(_stuck, filter(stuck, by_time)),
         *map(_leaking, filter(leaks, by_growth)),
         *_on_hold(snapshot),
-        *(_held(one, snapshot.at) for one in limits),
-        *(_schedule(one) for one in snapshot.schedules if one.state in PROBLEMS),
+        *(_held(limit, snapshot.at) for limit in limits),
+        *(_schedule(schedule) for schedule in snapshot.schedules if schedule.state in PROBLEMS),
         *_unknown(snapshot),
         *_flapping(snapshot.workers),
         *_paused(snapshot),
         *_behind(snapshot),
     ]
-    seen = Counter[str]()
+    counts = Counter[str]()
 
-    def rank(one: Alert) -> int:
-        seen[one.verdict] += 1
-        return seen[one.verdict]
+    def rank(alert: Alert) -> int:
+        counts[alert.verdict] += 1
+        return counts[alert.verdict]
 
-    return sorted(found, key=rank)
+    return sorted(unranked, key=rank)
 
 
 def _pool(head: PoolView) -> list[Alert]:
-    known = {
+    checks = {
         ("bad", "master", "hangs"): head.silence > MASTER_SILENCE
         and f"it has given no sign of life for {amounts.span(head.silence)}: "
         "workers are not replaced or stopped",
@@ -103,7 +103,7 @@ def _pool(head: PoolView) -> list[Alert]:
         and "it claims no new jobs until 'poolq resume'",
         ("warn", "pool", "draining"): head.state == "draining" and _draining(head),
     }
-    return [Alert(*about, text) for about, text in known.items() if text]
+    return [Alert(*about, text) for about, text in checks.items() if text]
 
 
 def _draining(head: PoolView) -> str:
@@ -124,8 +124,8 @@ def _stuck(worker: WorkerView) -> Alert:
         cpu = f"CPU {amounts.share(worker.cpu)}"
         parts.append(f"waiting ({cpu})" if worker.cpu < 0.1 else cpu)
     if worker.deadline is not None:
-        left = worker.deadline
-        parts.append(f"killed in {amounts.span(left)}" if left > 0 else "past its deadline")
+        due = worker.deadline
+        parts.append(f"killed in {amounts.span(due)}" if due > 0 else "past its deadline")
     parts.append(f"id {worker.id}")
     return Alert("bad", f"worker {worker.slot}", "stuck", ", ".join(parts))
 
@@ -149,7 +149,7 @@ def start_rates(starts: float, allowed: float) -> str:
     """Format the starts and the allowed starts, both given per second, in the first unit in which
     at least 1 is allowed: `1.9/s of 2.0 allowed`, `9.6/min of 10.0 allowed`."""
     unit, seconds = next(
-        (one for one in RATE_UNITS if allowed * one[1] >= ROUND_DOWN), RATE_UNITS[-1]
+        (unit for unit in RATE_UNITS if allowed * unit[1] >= ROUND_DOWN), RATE_UNITS[-1]
     )
     many = amounts.rate(starts * seconds)
     return f"{many}/{unit} of {amounts.rate(allowed * seconds)} allowed"
@@ -158,16 +158,16 @@ def start_rates(starts: float, allowed: float) -> str:
 def _on_hold(snapshot: Snapshot) -> list[Alert]:
     """Return an alert for each key that is held, whether jobs wait for it or not."""
     waiting: Counter[str] = Counter()
-    for one in snapshot.limits:
-        waiting[one.key] += one.waiting
-    found = []
-    for one in snapshot.limits:
-        if one.is_hold and one.hold:
-            at = amounts.moment(snapshot.at + one.hold, snapshot.at)
-            wait = f"{amounts.count(waiting[one.key])} wait"
-            text = f"no job starts until {at} (in {amounts.span(one.hold)}), {wait}"
-            found.append(Alert("warn", f"limit {one.key}", "held", text))
-    return found
+    for limit in snapshot.limits:
+        waiting[limit.key] += limit.waiting
+    on_hold = []
+    for limit in snapshot.limits:
+        if limit.is_hold and limit.hold:
+            until = amounts.moment(snapshot.at + limit.hold, snapshot.at)
+            wait = f"{amounts.count(waiting[limit.key])} wait"
+            text = f"no job starts until {until} (in {amounts.span(limit.hold)}), {wait}"
+            on_hold.append(Alert("warn", f"limit {limit.key}", "held", text))
+    return on_hold
 
 
 def _held(limit: LimitStatus, now: float) -> Alert:
@@ -175,8 +175,8 @@ def _held(limit: LimitStatus, now: float) -> Alert:
     if limit.waiting:
         due = ""
         if limit.next_slot and not limit.is_short:
-            at = amounts.moment(now + limit.next_slot, now)
-            due = f" until {at} (in {amounts.span(limit.next_slot)})"
+            until = amounts.moment(now + limit.next_slot, now)
+            due = f" until {until} (in {amounts.span(limit.next_slot)})"
         parts.append(f"{amounts.count(limit.waiting)} wait{due}")
     elif limit.held:
         parts.append(f"{amounts.rate(limit.held)} a minute are held back")
@@ -189,18 +189,19 @@ def _held(limit: LimitStatus, now: float) -> Alert:
     return Alert("warn", f"limit {limit.key}", "holds back", ", ".join(parts))
 
 
-def _schedule(one: ScheduleStatus) -> Alert:
-    if one.state == "unreadable":
+def _schedule(schedule: ScheduleStatus) -> Alert:
+    if schedule.state == "unreadable":
         text = "a later poolq has stored it, or it is damaged: this pool does not tick it"
-        return Alert("bad", f"schedule {one.name}", "unreadable", text)
-    text = f"{one.job} was due {amounts.span(one.late)} ago, and no keeper has stored its job"
-    return Alert("bad", f"schedule {one.name}", "late", text)
+        return Alert("bad", f"schedule {schedule.name}", "unreadable", text)
+    late = amounts.span(schedule.late)
+    text = f"{schedule.job} was due {late} ago, and no keeper has stored its job"
+    return Alert("bad", f"schedule {schedule.name}", "late", text)
 
 
 def _unknown(snapshot: Snapshot) -> Iterator[Alert]:
     """Yield an alert for each kind of job that no module defines, while such jobs are released."""
-    recent = (one for one in snapshot.events if snapshot.at - one.at <= UNKNOWN_JOB_SHOWN)
-    for job in dict.fromkeys(one.unknown for one in recent if one.unknown):
+    recent = (event for event in snapshot.events if snapshot.at - event.at <= UNKNOWN_JOB_SHOWN)
+    for job in dict.fromkeys(event.unknown for event in recent if event.unknown):
         text = (
             "jobs are released: no module of the application defines them; deploy the module, or "
             "name it with --app"
@@ -212,11 +213,11 @@ def _flapping(workers: Sequence[WorkerView]) -> list[Alert]:
     """Return an alert for each slot whose workers die one after the other."""
     return [
         Alert(
-            "bad", f"worker {one.slot}", "dies",
-            f"its slot was restarted {one.restarts} times; see the events",
+            "bad", f"worker {worker.slot}", "dies",
+            f"its slot was restarted {worker.restarts} times; see the events",
         )
-        for one in workers
-        if one.restarts >= FLAPPING_RESTARTS and one.age < 60 and not one.done
+        for worker in workers
+        if worker.restarts >= FLAPPING_RESTARTS and worker.age < 60 and not worker.done
     ]  # fmt: skip
 
 
@@ -227,18 +228,18 @@ def waiting(queue: QueueView) -> int:
 
 def _unserved(snapshot: Snapshot) -> Iterator[Alert]:
     """Yield one alert for all queues with jobs that no pool takes."""
-    queues = [one for one in snapshot.queues if not one.served and waiting(one)]
+    queues = [queue for queue in snapshot.queues if not queue.served and waiting(queue)]
     jobs = sum(map(waiting, queues))
-    which = "this queue" if len(queues) == 1 else "these queues"
-    text = f"{amounts.jobs(jobs)} wait{'s' * (jobs == 1)}{_oldest(queues)}; no pool takes {which}"
+    subject = "this queue" if len(queues) == 1 else "these queues"
+    text = f"{amounts.jobs(jobs)} wait{'s' * (jobs == 1)}{_oldest(queues)}; no pool takes {subject}"
     yield from _of_queues(queues, snapshot, "bad", "unserved", text)
 
 
 def _paused(snapshot: Snapshot) -> Iterator[Alert]:
     """Yield one alert for all paused queues."""
-    queues = [one for one in snapshot.queues if one.paused]
-    ready = amounts.count(sum(one.ready for one in queues))
-    later = amounts.count(sum(one.delayed + one.parked for one in queues))
+    queues = [queue for queue in snapshot.queues if queue.paused]
+    ready = amounts.count(sum(queue.ready for queue in queues))
+    later = amounts.count(sum(queue.delayed + queue.parked for queue in queues))
     text = f"{ready} ready and {later} delayed or parked jobs are not given out"
     yield from _of_queues(queues, snapshot, "warn", "paused", text)
 
@@ -251,15 +252,15 @@ def _of_queues(
     if len(queues) == 1:
         yield Alert(level, f"queue {queues[0].queue}", verdict, text)
     elif queues:
-        names = [one.queue for one in nlargest(NAMED_QUEUES, queues, key=waiting)]
-        more = len(queues) - len(names)
-        last = f"{more} more" if more else names.pop()
-        which = f"{len(queues)} {'or more ' * (snapshot.left_out > 0)}queues"
-        yield Alert(level, which, verdict, f"{', '.join(names)} and {last}: {text}")
+        names = [queue.queue for queue in nlargest(NAMED_QUEUES, queues, key=waiting)]
+        unnamed = len(queues) - len(names)
+        last = f"{unnamed} more" if unnamed else names.pop()
+        subject = f"{len(queues)} {'or more ' * (snapshot.left_out > 0)}queues"
+        yield Alert(level, subject, verdict, f"{', '.join(names)} and {last}: {text}")
 
 
 def _oldest(queues: Sequence[QueueView]) -> str:
-    ages = [one.oldest for one in queues if one.oldest is not None]
+    ages = [queue.oldest for queue in queues if queue.oldest is not None]
     return f", the oldest for {amounts.span(max(ages))}" if ages else ""
 
 
@@ -267,18 +268,20 @@ def _behind(snapshot: Snapshot) -> list[Alert]:
     """Alert if jobs are ready, and wait only because this pool's workers do not keep up."""
     head = snapshot.head
     queues = [
-        one
-        for one in snapshot.queues
-        if one.ready and not one.paused and (head.queues is None or one.queue in head.queues)
+        queue
+        for queue in snapshot.queues
+        if queue.ready and not queue.paused and (head.queues is None or queue.queue in head.queues)
     ]
     full = head.busy >= head.procs > 0
-    late = any((one.oldest or 0.0) >= READY_WAIT or (full and one.oldest is None) for one in queues)
+    late = any(
+        (queue.oldest or 0.0) >= READY_WAIT or (full and queue.oldest is None) for queue in queues
+    )
     if not late or not head.reachable or head.state not in ("running", "reloading"):
         return []
     text = f"{head.busy} of {head.procs} workers are busy"
     if full:
         text = f"all {head.procs} workers are busy" if head.procs > 1 else "the only worker is busy"
-    largest, many = max(queues, key=lambda one: one.ready), sum(one.ready for one in queues)
+    largest, many = max(queues, key=lambda queue: queue.ready), sum(queue.ready for queue in queues)
     text += f", {amounts.count(many)} ready in "
     text += largest.queue if len(queues) == 1 else f"{len(queues)} queues, most in {largest.queue}"
     return [Alert("warn", "pool", "behind", text + _oldest(queues))]

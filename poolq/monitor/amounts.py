@@ -56,22 +56,22 @@ def share(number: float | None) -> str:
     return DASH if number is None else f"{number * 100:.0f}%"
 
 
-def clock(at: float) -> str:
+def clock(timestamp: float) -> str:
     """The local time of day, to the second."""
-    return _local(at, "%H:%M:%S")
+    return _local(timestamp, "%H:%M:%S")
 
 
-def moment(at: float, now: float) -> str:
+def moment(timestamp: float, now: float) -> str:
     """A point in time: the time of day or, if it is not near, the date."""
-    if abs(at - now) < 18 * 3600:
-        return clock(at)
-    return _local(at, "%d %b %H:%M" if abs(at - now) < YEAR / 2 else "%d %b %Y")
+    if abs(timestamp - now) < 18 * 3600:
+        return clock(timestamp)
+    return _local(timestamp, "%d %b %H:%M" if abs(timestamp - now) < YEAR / 2 else "%d %b %Y")
 
 
 @lru_cache(maxsize=512)  # a screen shows the same events again and again
-def _local(at: float, form: str) -> str:
+def _local(timestamp: float, form: str) -> str:
     try:
-        return datetime.fromtimestamp(at, UTC).astimezone().strftime(form)
+        return datetime.fromtimestamp(timestamp, UTC).astimezone().strftime(form)
     except (ValueError, OverflowError, OSError):  # outside the calendar
         return NEVER
 
@@ -82,12 +82,12 @@ _FIRST, _LAST = 0, 253_370_764_800_000_000
 
 def local(micros: int) -> str:
     """Format microseconds since the epoch for a person, as local time to the second."""
-    known = min(max(micros, _FIRST), _LAST)
-    return datetime.fromtimestamp(known / 1e6, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    valid = min(max(micros, _FIRST), _LAST)
+    return datetime.fromtimestamp(valid / 1e6, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def utc(micros: int) -> str:
     """Format microseconds since the epoch for a program, as ISO 8601 in UTC."""
-    whole, part = divmod(min(max(micros, _FIRST), _LAST), 1_000_000)
-    at = datetime.fromtimestamp(whole, UTC).replace(microsecond=part)
-    return at.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    seconds, part = divmod(min(max(micros, _FIRST), _LAST), 1_000_000)
+    date = datetime.fromtimestamp(seconds, UTC).replace(microsecond=part)
+    return date.isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -35,31 +35,33 @@ class Backlog(NamedTuple):
 def backlog(snapshot: Snapshot) -> Backlog:
     """Return the backlog of the queues in a snapshot."""
     queues = snapshot.queues
-    served = [one for one in queues if one.served and not one.paused]
-    last = max((one for one in served if one.ready), key=_waited, default=None)
+    served = [queue for queue in queues if queue.served and not queue.paused]
+    last = max((queue for queue in served if queue.ready), key=_waited, default=None)
     state, growth, empty_in = _state(served, snapshot.head.period)
     return Backlog(
-        ready=sum(one.ready for one in queues) + snapshot.left_out_ready,
+        ready=sum(queue.ready for queue in queues) + snapshot.left_out_ready,
         oldest=last.oldest if last else None,
         queue=last.queue if last else "",
-        incoming=_sum([one.incoming for one in queues]),
-        outgoing=_sum([one.outgoing for one in queues]),
+        incoming=_sum([queue.incoming for queue in queues]),
+        outgoing=_sum([queue.outgoing for queue in queues]),
         state=state,
         growth=growth,
         empty_in=empty_in,
-        spark=_add([one.spark for one in queues if any(one.spark)]),
-        delayed=sum(one.delayed for one in queues),
-        parked=sum(one.parked for one in queues),
-        failed=sum(one.failed for one in queues),
+        spark=_add([queue.spark for queue in queues if any(queue.spark)]),
+        delayed=sum(queue.delayed for queue in queues),
+        parked=sum(queue.parked for queue in queues),
+        failed=sum(queue.failed for queue in queues),
     )
 
 
 def _state(queues: list[QueueView], period: float) -> tuple[str, float, float | None]:
     """Return the state, the growth per second, and the seconds until no job waits."""
-    ready = sum(one.ready for one in queues)
-    if not any(one.ready and (one.oldest is None or one.oldest >= READY_WAIT) for one in queues):
+    ready = sum(queue.ready for queue in queues)
+    if not any(
+        queue.ready and (queue.oldest is None or queue.oldest >= READY_WAIT) for queue in queues
+    ):
         return KEEPS_UP, 0.0, None
-    growth = trend(_add([one.spark for one in queues]), period)
+    growth = trend(_add([queue.spark for queue in queues]), period)
     if growth is None:
         return UNKNOWN, 0.0, None
     if growth < 0:
@@ -72,12 +74,12 @@ def _waited(queue: QueueView) -> float:
 
 
 def _sum(rates: list[float | None]) -> float | None:
-    known = [one for one in rates if one is not None]
-    return sum(known) if known else None
+    readings = [rate for rate in rates if rate is not None]
+    return sum(readings) if readings else None
 
 
 def _add(sparks: list[tuple[float, ...]]) -> tuple[float, ...]:
     """Add sparklines whose newest values are last; a young queue has fewer values."""
     many = max(map(len, sparks), default=0)
-    padded = ((0.0,) * (many - len(one)) + one for one in sparks)
+    padded = ((0.0,) * (many - len(spark)) + spark for spark in sparks)
     return tuple(map(sum, zip(*padded, strict=True)))

@@ -37,7 +37,7 @@ class BrokerStatus(msgspec.Struct, frozen=True):
     def limits_now(self) -> tuple[LimitStatus, ...]:
         """The limits as they are now, for the pane, the alerts, `poolq status` and the metrics."""
         passed = self.age()
-        return tuple(limit_status.later(one, passed) for one in self.limits)
+        return tuple(limit_status.later(limit, passed) for limit in self.limits)
 
 
 _decoder = msgspec.json.Decoder(BrokerStatus)
@@ -55,14 +55,14 @@ def encode(status: BrokerStatus, room: int) -> bytes:
     """Encode the status in at most `room` bytes, with fewer entries if names are very long."""
     while len(data := to_json(status)) > room:
         half = len(status.queues) // 2
-        others = status.queues[half:]
+        dropped = status.queues[half:]
         status = msgspec.structs.replace(
             status,
             queues=status.queues[:half],
             limits=status.limits[: len(status.limits) // 2],
             nodes=status.nodes[: len(status.nodes) // 2],
             schedules=status.schedules[: len(status.schedules) // 2],
-            left_out=status.left_out + len(others),
-            left_out_ready=status.left_out_ready + sum(one.ready for one in others),
+            left_out=status.left_out + len(dropped),
+            left_out_ready=status.left_out_ready + sum(queue.ready for queue in dropped),
         )
     return data

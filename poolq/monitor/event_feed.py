@@ -44,9 +44,11 @@ class EventFeed:
         if not new:
             return
         self.failures = _latest([*self.failures, *filter(None, map(_failure, new))])
-        others = [one for one in new if not isinstance(one.event, Failed | Buried)]
-        of_jobs = [_event(one) for one in others if isinstance(one.event, JOB_EVENTS)]
-        of_pool = [_event(one) for one in others if not isinstance(one.event, JOB_EVENTS)]
+        reported = [record for record in new if not isinstance(record.event, Failed | Buried)]
+        of_jobs = [_event(record) for record in reported if isinstance(record.event, JOB_EVENTS)]
+        of_pool = [
+            _event(record) for record in reported if not isinstance(record.event, JOB_EVENTS)
+        ]
         self._job_events = joined(self._job_events, of_jobs)[:MAX_JOB_EVENTS]
         self._others = joined(self._others, of_pool)
         self.events = _latest([*self._others, *self._job_events])
@@ -58,52 +60,52 @@ class EventFeed:
                 continue
             self._read_up_to[place] = ring.count
             for data in ring.since(number):
-                if (found := recent_events.read(data)) is not None:
-                    yield found
+                if (event := recent_events.read(data)) is not None:
+                    yield event
 
 
-def joined(known: Sequence[EventView], new: Sequence[EventView]) -> tuple[EventView, ...]:
-    """Add new events to those that are known, the newest first. An event joins its burst if the
-    burst's last event is at most BURST_SECONDS older."""
-    found = list(known)
-    bursts = {one.burst: one for one in reversed(known)}
-    for one in sorted(new, key=lambda one: one.at):
-        before = bursts.get(one.burst) if one.burst else None
-        if before is not None and one.at - before.at <= BURST_SECONDS:
-            found = [other for other in found if other is not before]
+def joined(views: Sequence[EventView], new: Sequence[EventView]) -> tuple[EventView, ...]:
+    """Return the known events, `views`, and the new ones, the newest first. An event joins its
+    burst if the burst's last event is at most BURST_SECONDS older."""
+    latest = list(views)
+    bursts = {view.burst: view for view in reversed(views)}
+    for view in sorted(new, key=lambda view: view.at):
+        before = bursts.get(view.burst) if view.burst else None
+        if before is not None and view.at - before.at <= BURST_SECONDS:
+            latest = [earlier for earlier in latest if earlier is not before]
             count = before.count + 1
-            last = one.text.removeprefix(one.burst).lstrip(",: ")
-            one = structs.replace(  # noqa: PLW2901  # the burst takes the place of its last event
-                one,
-                who=one.who if one.who == before.who else "workers",
-                text=f"{one.burst} \N{MULTIPLICATION SIGN}{count}, the last: {last}",
+            last = view.text.removeprefix(view.burst).lstrip(",: ")
+            view = structs.replace(  # noqa: PLW2901  # the burst takes the place of its last event
+                view,
+                who=view.who if view.who == before.who else "workers",
+                text=f"{view.burst} \N{MULTIPLICATION SIGN}{count}, the last: {last}",
                 count=count,
                 began=before.began,
             )
-        bursts[one.burst] = one
-        found.append(one)
-    return _latest(found)
+        bursts[view.burst] = view
+        latest.append(view)
+    return _latest(latest)
 
 
-def _latest(found: list[T]) -> tuple[T, ...]:
-    return tuple(sorted(found, key=lambda one: -one.at)[:MAX_EVENTS])
+def _latest(views: list[T]) -> tuple[T, ...]:
+    return tuple(sorted(views, key=lambda view: -view.at)[:MAX_EVENTS])
 
 
-def _failure(one: RecordedEvent) -> FailureView | None:
-    event = one.event
+def _failure(record: RecordedEvent) -> FailureView | None:
+    event = record.event
     if not isinstance(event, (Failed, Buried)):
         return None
     tries, trace = (0, "") if isinstance(event, Buried) else (event.attempt, event.traceback)
     return FailureView(
-        id=event.id, job=event.job, queue=event.queue, at=one.when, error=event.error,
+        id=event.id, job=event.job, queue=event.queue, at=record.when, error=event.error,
         attempt=tries, traceback=trace,
     )  # fmt: skip
 
 
-def _event(one: RecordedEvent) -> EventView:
-    event = one.event
+def _event(record: RecordedEvent) -> EventView:
+    event = record.event
     unknown = event.job if isinstance(event, Unknown) and event.why == NO_MODULE else ""
     return EventView(
-        at=one.when, level=event.severity(), who=one.who, text=event.brief(),
-        burst=event.BURST.format(event), began=one.when, unknown=unknown,
+        at=record.when, level=event.severity(), who=record.who, text=event.brief(),
+        burst=event.BURST.format(event), began=record.when, unknown=unknown,
     )  # fmt: skip

@@ -40,42 +40,42 @@ class JobCounts:
 
     def held_by_limit(self) -> dict[str, int]:
         """Return how many jobs were held back, by limit key; workers keep only the latest keys."""
-        found = Counter[str]()
+        held = Counter[str]()
         for index, _ in self._used():
             page = self._scores.pages.notes(index).held
             if page.version:
-                found.update(read_held(page))
-        return dict(found)
+                held.update(read_held(page))
+        return dict(held)
 
     def _used(self) -> Iterator[tuple[int, HistogramReader]]:
         for index in range(self._scores.rows):
-            known = self._readers.get(index)
-            if known is None and self._taken[index]:
+            reader = self._readers.get(index)
+            if reader is None and self._taken[index]:
                 places = self._scores.pages.notes(index)
-                known = self._readers[index] = HistogramReader(places.histogram)
-            if known is not None:
-                yield index, known
+                reader = self._readers[index] = HistogramReader(places.histogram)
+            if reader is not None:
+                yield index, reader
 
 
 def add_up(cells: Iterable[tuple[K, Cell]]) -> dict[K, Cell]:
     """Add up the cells that have the same key."""
-    found: dict[K, Cell] = {}
+    sums: dict[K, Cell] = {}
     for key, cell in cells:
-        if (known := found.get(key)) is not None:
-            buckets = tuple(map(add, known.buckets, cell.buckets))
-            cell = Cell(buckets, known.seconds + cell.seconds)  # noqa: PLW2901  # their sum
-        found[key] = cell
-    return found
+        if (total := sums.get(key)) is not None:
+            buckets = tuple(map(add, total.buckets, cell.buckets))
+            cell = Cell(buckets, total.seconds + cell.seconds)  # noqa: PLW2901  # their sum
+        sums[key] = cell
+    return sums
 
 
-def sample(cells: dict[HistogramKey, Cell], at: float) -> Sample:
+def sample(cells: dict[HistogramKey, Cell], moment: float) -> Sample:
     """Sum the cells into the totals of a sample."""
     totals = [0] * len(OUTCOMES)
     for key, cell in cells.items():
         if key.outcome in OUTCOMES:
             totals[key.outcome - DONE] += cell.jobs
     done, failed, retried, limited, parked, *_ = totals
-    return Sample(at, done, failed, retried, limited + parked)
+    return Sample(moment, done, failed, retried, limited + parked)
 
 
 def quantile(cell: Cell, part: float = 0.5) -> float:
@@ -103,13 +103,15 @@ class SampleRecorder:
         if self._samples and now - self._samples[-1].at < 1.0:
             return
         self._samples = [*self._samples[1 - MAX_SAMPLES :], sample(self._counts.cells(), now)]
-        self._page.write(array("d", [value for one in self._samples for value in one]).tobytes())
+        self._page.write(
+            array("d", [value for recorded in self._samples for value in recorded]).tobytes()
+        )
 
 
 def read_samples(data: bytes) -> list[Sample]:
     """Return the recorded samples, the oldest first."""
     values = array("d", data).tolist()
-    return [Sample(*values[at : at + _FIELDS]) for at in range(0, len(values), _FIELDS)]
+    return [Sample(*values[start : start + _FIELDS]) for start in range(0, len(values), _FIELDS)]
 
 
 class JobKinds:
@@ -134,9 +136,9 @@ class JobKinds:
             if key.outcome in OUTCOMES:
                 seconds[key.job] += cell.seconds
                 count[key.job, OUTCOMES[key.outcome]] += cell.jobs
-        whole = sum(seconds.values())
+        total = sum(seconds.values())
         views = []
-        for job in sorted(seconds, key=lambda one: -seconds[one])[:MAX_KINDS]:
+        for job in sorted(seconds, key=lambda kind: -seconds[kind])[:MAX_KINDS]:
             ended = self._ended.setdefault(job, SlidingWindow(RATE_SPAN))
             ended.add(now, count[job, "done"] + count[job, "failed"])
             views.append(
@@ -150,7 +152,7 @@ class JobKinds:
                     usual=self.usual.get(job),
                     p95=quantile(done[job], 0.95) if job in done else None,
                     seconds=seconds[job],
-                    share=seconds[job] / whole if whole else 0.0,
+                    share=seconds[job] / total if total else 0.0,
                 )
             )
         self.views = tuple(views)

@@ -28,7 +28,7 @@ def line(entry: Entry) -> str:
 
 
 def last_error(stored: StoredJob) -> str:
-    """Return a job's last error. It says so if the job failed because its workers died."""
+    """Return a job's last error. If its workers' deaths made the job fail, the text says so."""
     history = entries(stored.state.history)
     if not history:
         return ""
@@ -38,19 +38,19 @@ def last_error(stored: StoredJob) -> str:
     return text
 
 
-def progress(found: JobProgress) -> str:
+def progress(report: JobProgress) -> str:
     """What a job reports: `89 of 400, step 89`."""
-    total = f" of {found.total}" if found.total else ""
-    return f"{found.done}{total}{f', {found.note}' if found.note else ''}"
+    total = f" of {report.total}" if report.total else ""
+    return f"{report.done}{total}{f', {report.note}' if report.note else ''}"
 
 
-def attempts(stored: StoredJob, most: int | None) -> tuple[str, str]:
+def attempts(stored: StoredJob, maximum: int | None) -> tuple[str, str]:
     """Return a title and a text: the attempt that is running or comes next, counted from 1, or how
-    many attempts a failed job has used. `most`: the job's maximum, None if it is unknown."""
-    used, of = stored.state.attempt, f"of {'?' if most is None else most}"
+    many attempts a failed job has used. `maximum`: the job's maximum, None if it is unknown."""
+    used, of_maximum = stored.state.attempt, f"of {'?' if maximum is None else maximum}"
     if stored.status == "failed" or stored.state.failing:
-        return "attempts", f"{used} {of} used"
-    return ("attempt" if stored.status == "running" else "next attempt"), f"{used + 1} {of}"
+        return "attempts", f"{used} {of_maximum} used"
+    return ("attempt" if stored.status == "running" else "next attempt"), f"{used + 1} {of_maximum}"
 
 
 # unique keys

@@ -100,9 +100,9 @@ def of_use(use: LimitUse) -> LimitStatus:
 def observed(use: LimitUse, *, holds_back: bool, **watched: Any) -> LimitStatus:
     """Return a limit as it was observed. `holds_back`: whether jobs wait for its slots. `watched`:
     the fields that can be known only from several observations."""
-    rule, hold, left = use.rule, _seconds(use.hold), _seconds(use.resets_in)
+    rule, hold, remaining = use.rule, _seconds(use.hold), _seconds(use.resets_in)
     window = window_of(rule)
-    used = use.window.used if left or isinstance(rule, Gate) else 0
+    used = use.window.used if remaining or isinstance(rule, Gate) else 0
     waiting = use.parked + use.released
     full = used >= rule.limit > 0
     if hold or holds_back:
@@ -112,42 +112,42 @@ def observed(use: LimitUse, *, holds_back: bool, **watched: Any) -> LimitStatus:
     next_slot = hold
     if window:
         slot = _seconds(use.slot_in) if use.parked else 0.0
-        next_slot = max(hold, slot, left if full else 0.0)
+        next_slot = max(hold, slot, remaining if full else 0.0)
     empty_in: float | None = None
     if waiting and isinstance(rule, HeldKey):
         empty_in = hold
     elif window and waiting and holds_back:
         later = waiting - (0 if next_slot else rule.limit - used)  # the starts in later windows
-        begins = next_slot or left or window
+        begins = next_slot or remaining or window
         empty_in = begins + (later - 1) // rule.limit * window if later > 0 else 0.0
     return LimitStatus(
         key=rule.key, limit=rule.limit, window=window, used=used,
-        resets_in=left if window and used else None, state=state,
+        resets_in=remaining if window and used else None, state=state,
         allowed=rule.limit / window if window else 0.0, parked=use.parked, released=use.released,
         waiting=waiting, next_slot=next_slot, empty_in=empty_in, sliding=is_sliding(rule),
         declared=use.declared, hold=hold, **watched,
     )  # fmt: skip
 
 
-def later(seen: LimitStatus, passed: float) -> LimitStatus:
+def later(status: LimitStatus, passed: float) -> LimitStatus:
     """Return the status `passed` seconds after the observation, with shorter remaining times. A
-    hold whose time is over has ended. So has a window, unless it slides or jobs wait for it. All
-    else is shown as it was."""
-    hold, left = max(0.0, seen.hold - passed), seen.resets_in
-    state, used = seen.state, seen.used
-    if left is not None:
-        left = max(0.0, left - passed)
-        if not (left or seen.waiting or seen.sliding):
-            left, used, state = None, 0, IDLE if state in (FULL, OPEN) else state
+    hold whose time is over has ended. A window whose time is over has ended, too, unless it slides
+    or jobs wait for it. All else is shown as it was."""
+    hold, remaining = max(0.0, status.hold - passed), status.resets_in
+    state, used = status.state, status.used
+    if remaining is not None:
+        remaining = max(0.0, remaining - passed)
+        if not (remaining or status.waiting or status.sliding):
+            remaining, used, state = None, 0, IDLE if state in (FULL, OPEN) else state
     if state == HELD and not hold:
-        state = HOLDS_BACK if seen.waiting else OPEN
+        state = HOLDS_BACK if status.waiting else OPEN
     return msgspec.structs.replace(
-        seen,
+        status,
         state=state,
         used=used,
-        resets_in=left,
-        next_slot=max(0.0, seen.next_slot - passed),
-        empty_in=None if seen.empty_in is None else max(0.0, seen.empty_in - passed),
+        resets_in=remaining,
+        next_slot=max(0.0, status.next_slot - passed),
+        empty_in=None if status.empty_in is None else max(0.0, status.empty_in - passed),
         hold=hold,
     )
 

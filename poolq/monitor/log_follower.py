@@ -34,15 +34,15 @@ class LogFollower:
         if self._wanted.by_name:
             self._learn(lines)
         self._waiting.extend((now, line) for line in lines)
-        found = []
+        selected = []
         while self._waiting:
             since, line = self._waiting[0]
             if not (last or self._is_known(line) or now - since > NAME_TIMEOUT):
                 break
             self._waiting.popleft()
             if selects(self._wanted, line, self._names):
-                found.append(line.shown)
-        return found
+                selected.append(line.shown)
+        return selected
 
     def _is_known(self, line: LogLine) -> bool:
         return not self._wanted.by_name or not line.id or bool(line.name) or line.id in self._names

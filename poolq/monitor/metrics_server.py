@@ -100,15 +100,17 @@ class Exporter(ThreadingHTTPServer):
     def service_actions(self) -> None:
         """Called twice a second, and after each new client."""
         late = monotonic() - self._slow
-        known = list(self._clients.items())
-        self._drop([one for one, since in known if since < late] or [*self._clients][:-MAX_CLIENTS])
+        clients = list(self._clients.items())
+        self._drop(
+            [client for client, since in clients if since < late] or [*self._clients][:-MAX_CLIENTS]
+        )
 
     def _drop(self, clients: list[socket.socket]) -> None:
         """Make the threads of these clients end. The threads then close the sockets."""
-        for one in clients:
-            self._clients.pop(one, None)
+        for client in clients:
+            self._clients.pop(client, None)
             with suppress(OSError):  # it has gone by itself
-                one.shutdown(socket.SHUT_RDWR)
+                client.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002  # its form
         """Called while the error of a request is being handled; the client gets no answer."""

@@ -75,17 +75,17 @@ def queue_names(queues: Sequence[str] | None) -> tuple[str, ...] | None:
 def unserved(queues: Iterable[str], nodes: Iterable[NodeView]) -> set[str]:
     """The queues that no node serves, or none if some node does not publish its queues."""
     served: set[str] = set()
-    for one in nodes:
-        if one.queues is None:
+    for node in nodes:
+        if node.queues is None:
             return set()
-        served.update(one.queues)
+        served.update(node.queues)
     return set(queues) - served
 
 
 def any_alive(nodes: Iterable[NodeRecord], now: int) -> bool:
     """Return whether one of these nodes may be alive. A node may be registered though it is dead,
     as nobody removes the last node that dies. `now`: as for `view`."""
-    for info in (decode(one.info) for one in nodes):
+    for info in (decode(node.info) for node in nodes):
         if info is None or not (info.at and info.ttl) or now - info.at < info.ttl * 1e6:
             return True
     return False

@@ -127,8 +127,8 @@ class Collector:
                 for job, cell in add_up(of_jobs).items():
                     family.add_metric([clean(text) for text in job], buckets(cell), cell.seconds)
             else:
-                for of, value in values.get(name, ()):
-                    family.add_metric([clean(text) for text in of], value)
+                for label_values, value in values.get(name, ()):
+                    family.add_metric([clean(text) for text in label_values], value)
             yield family
 
     def _values(self, cells: Mapping[HistogramKey, Cell]) -> dict[str, Iterable[Value]]:
@@ -153,9 +153,9 @@ def _each(
 ) -> dict[str, Iterable[Value]]:
     """Return metrics by name. `names`: for each metric, named without `poolq_`, the attribute of
     each row's object that is the value."""
-    some = list(rows)
+    objects = list(rows)
     return {
-        f"poolq_{metric}": [(labels, getattr(one, name)) for labels, one in some]
+        f"poolq_{metric}": [(labels, getattr(row, name)) for labels, row in objects]
         for metric, name in names.items()
     }
 
@@ -180,11 +180,13 @@ def _of_pool(state: PoolStatus, scores: Scoreboard) -> dict[str, Iterable[Value]
 
 
 def _of_jobs(cells: Mapping[HistogramKey, Cell]) -> dict[str, Iterable[Value]]:
-    known = [(key, cell.jobs) for key, cell in cells.items() if key.outcome in OUTCOMES]
+    counted = [(key, cell.jobs) for key, cell in cells.items() if key.outcome in OUTCOMES]
     return {
-        "poolq_jobs": [((key.queue, key.job, OUTCOMES[key.outcome]), jobs) for key, jobs in known],
+        "poolq_jobs": [
+            ((key.queue, key.job, OUTCOMES[key.outcome]), jobs) for key, jobs in counted
+        ],
         "poolq_rate_limited_releases": [
-            ((key.queue, key.job), jobs) for key, jobs in known if key.outcome == LIMITED
+            ((key.queue, key.job), jobs) for key, jobs in counted if key.outcome == LIMITED
         ],
     }
 
@@ -194,8 +196,10 @@ def _of_queues(broker: BrokerStatus) -> dict[str, Iterable[Value]]:
     totals = ("dispatched", "cancelled", "skipped", "replaced")
     names = {f"queue_{name}": name for name in counts} | {name: name for name in totals}
     return {
-        **_each([((one.queue,), one) for one in broker.queues], **names),
-        "poolq_queue_oldest_seconds": [((one.queue,), one.oldest or 0.0) for one in broker.queues],
+        **_each([((queue.queue,), queue) for queue in broker.queues], **names),
+        "poolq_queue_oldest_seconds": [
+            ((queue.queue,), queue.oldest or 0.0) for queue in broker.queues
+        ],
         "poolq_broker_ping_seconds": [((), broker.ping)],
         "poolq_observed_age_seconds": [((), broker.age())],
     }
@@ -203,17 +207,17 @@ def _of_queues(broker: BrokerStatus) -> dict[str, Iterable[Value]]:
 
 def of_limits(limits: Sequence[LimitStatus]) -> dict[str, Iterable[Value]]:
     shown = limits[:MAX_LIMITS]
-    named = [((one.key, f"{one.window:g}"), one) for one in shown if not one.is_hold]
-    windows = [(name, one) for name, one in named if not one.is_gate]
-    gates = [((one.key,), one) for _, one in named if one.is_gate]
-    keys = {(one.key,): one for one in shown}.items()
+    named = [((limit.key, f"{limit.window:g}"), limit) for limit in shown if not limit.is_hold]
+    windows = [(name, limit) for name, limit in named if not limit.is_gate]
+    gates = [((limit.key,), limit) for _, limit in named if limit.is_gate]
+    keys = {(limit.key,): limit for limit in shown}.items()
     return {
         "poolq_limit_waiting": [
-            ((*name, how), getattr(one, how))
-            for name, one in named
+            ((*name, how), getattr(limit, how))
+            for name, limit in named
             for how in ("parked", "released")
         ],
-        "poolq_limit_set": [(name, one.declared is not None) for name, one in named],
+        "poolq_limit_set": [(name, limit.declared is not None) for name, limit in named],
         **_each(
             named, limit_holds_back="holds_back", limit_starts="starts_total",
             limit_starts_per_second="starts",
@@ -224,24 +228,24 @@ def of_limits(limits: Sequence[LimitStatus]) -> dict[str, Iterable[Value]]:
         ),
         **_each(gates, limit_running="used", limit_allowed_at_once="limit"),
         "poolq_limit_empty_seconds": [
-            (name, one.empty_in or 0.0)
-            for name, one in windows
-            if not one.waiting or one.empty_in is not None
+            (name, limit.empty_in or 0.0)
+            for name, limit in windows
+            if not limit.waiting or limit.empty_in is not None
         ],
     }  # fmt: skip
 
 
 def of_schedules(schedules: Sequence[ScheduleStatus]) -> dict[str, Iterable[Value]]:
-    named = [((one.name,), one) for one in schedules[:MAX_SCHEDULES]]
+    named = [((schedule.name,), schedule) for schedule in schedules[:MAX_SCHEDULES]]
     return {
         "poolq_schedules": [
-            ((name,), n) for name, n in Counter(one.state for one in schedules).items()
+            ((name,), n) for name, n in Counter(schedule.state for schedule in schedules).items()
         ],
         **_each(
             named, schedule_jobs="ticks", schedule_skipped="skipped", schedule_late_seconds="late"
         ),
         "poolq_schedule_next_timestamp_seconds": [
-            (name, one.next / 1e6) for name, one in named if one.next
+            (name, schedule.next / 1e6) for name, schedule in named if schedule.next
         ],
     }
 

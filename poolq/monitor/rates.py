@@ -20,17 +20,17 @@ class SlidingWindow:
         self._values: deque[tuple[float, float]] = deque()
 
     def add(self, now: float, value: float) -> None:
-        seen = self._values
-        if len(seen) > 2 and now - seen[-2][0] < self._span / MOST_VALUES:
-            seen.pop()
-        seen.append((now, value))
-        while len(seen) > 2 and seen[1][0] <= now - self._span:
-            seen.popleft()
+        values = self._values
+        if len(values) > 2 and now - values[-2][0] < self._span / MOST_VALUES:
+            values.pop()
+        values.append((now, value))
+        while len(values) > 2 and values[1][0] <= now - self._span:
+            values.popleft()
 
-    def rate(self, least: float = 0.0) -> float | None:
-        """Change per second, or None if the values cover no more than `least` seconds."""
+    def rate(self, shortest: float = 0.0) -> float | None:
+        """Change per second, or None if the values cover no more than `shortest` seconds."""
         seconds, change = self.change()
-        return change / seconds if seconds > max(least, 0.01) else None
+        return change / seconds if seconds > max(shortest, 0.01) else None
 
     def change(self) -> tuple[float, float]:
         """Return the seconds that the values cover, and their change."""
@@ -42,15 +42,15 @@ class SlidingWindow:
 
     def values(self, step: float) -> list[float]:
         """The values every `step` seconds of the span, the newest last."""
-        seen, found = self._values, []
-        at, place = seen[-1][0], len(seen) - 1
-        begun = max(seen[0][0], at - self._span + step)
-        while at >= begun:
-            while seen[place][0] > at:
+        values, sampled = self._values, []
+        moment, place = values[-1][0], len(values) - 1
+        begun = max(values[0][0], moment - self._span + step)
+        while moment >= begun:
+            while values[place][0] > moment:
                 place -= 1
-            found.append(seen[place][1])
-            at -= step
-        return found[::-1]
+            sampled.append(values[place][1])
+            moment -= step
+        return sampled[::-1]
 
 
 class Sample(NamedTuple):
@@ -72,10 +72,10 @@ def trend(values: Sequence[float], period: float) -> float | None:
     shrank, in each of the last TREND_STEPS readings, so that one batch is no trend. Returns None if
     there are too few readings."""
     step = max(1, ceil(period / OBSERVE_INTERVAL))
-    some = values[::-step][: TREND_STEPS + 1]
-    if len(some) <= TREND_STEPS:
+    readings = values[::-step][: TREND_STEPS + 1]
+    if len(readings) <= TREND_STEPS:
         return None
-    changes = [after - before for after, before in pairwise(some)]
+    changes = [after - before for after, before in pairwise(readings)]
     if not (min(changes) > 0 or max(changes) < 0):
         return 0.0
     return sum(changes) / (TREND_STEPS * step * OBSERVE_INTERVAL)
@@ -86,7 +86,7 @@ def per_second(samples: Sequence[Sample], latest: Sample, field: int, span: floa
     if not samples:
         return 0.0
     start = latest.at - span
-    begun = next((one for one in reversed(samples) if one.at <= start), samples[0])
+    begun = next((sample for sample in reversed(samples) if sample.at <= start), samples[0])
     seconds = latest.at - begun.at
     return max(0.0, (latest[field] - begun[field]) / seconds) if seconds >= 0.01 else 0.0
 
@@ -94,17 +94,17 @@ def per_second(samples: Sequence[Sample], latest: Sample, field: int, span: floa
 def spark(samples: Sequence[Sample], field: int, seconds: int) -> tuple[float, ...]:
     """Events in each of the last `seconds` seconds, as far back as the samples go. Samples are
     taken at irregular times, so the events between two samples are spread evenly."""
-    some = samples[-(seconds + 2) :]
-    if len(some) < 2:
+    recent = samples[-(seconds + 2) :]
+    if len(recent) < 2:
         return ()
-    end = some[-1].at
-    many = min(seconds, round(end - some[0].at))
-    totals, later = [], len(some) - 1
+    end = recent[-1].at
+    many = min(seconds, round(end - recent[0].at))
+    totals, later = [], len(recent) - 1
     for number in range(many + 1):
-        at = end - number
-        while later > 1 and some[later - 1].at >= at:
+        moment = end - number
+        while later > 1 and recent[later - 1].at >= moment:
             later -= 1
-        one, two = some[later - 1], some[later]
-        part = min(1.0, max(0.0, (at - one.at) / max(0.01, two.at - one.at)))
-        totals.append(one[field] + part * (two[field] - one[field]))
+        before, after = recent[later - 1], recent[later]
+        part = min(1.0, max(0.0, (moment - before.at) / max(0.01, after.at - before.at)))
+        totals.append(before[field] + part * (after[field] - before[field]))
     return tuple(max(0.0, after - before) for after, before in pairwise(totals))[::-1]

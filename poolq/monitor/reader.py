@@ -141,9 +141,11 @@ def count_busy(workers: Sequence[WorkerView], procs: int) -> tuple[int, int]:
     """Return how many of a pool's `procs` workers are busy, and how many more jobs are running on
     leaving workers. A leaving worker counts as one of the `procs` as long as no other worker serves
     in its slot, for example during a drain. Slots above `procs` are being closed."""
-    serving = {one.slot for one in workers if one.state != "leaving"}
-    running = [one for one in workers if is_busy(one)]
-    slots = {one.slot for one in running if one.state != "leaving" or one.slot not in serving}
+    serving = {worker.slot for worker in workers if worker.state != "leaving"}
+    running = [worker for worker in workers if is_busy(worker)]
+    slots = {
+        worker.slot for worker in running if worker.state != "leaving" or worker.slot not in serving
+    }
     busy = sum(slot <= procs for slot in slots)
     return busy, len(running) - busy
 
@@ -162,35 +164,39 @@ _RATES = ("done", "failed", "retried", "limited")  # in the order of a sample
 
 def _history(data: bytes) -> tuple[list[Sample], Sparks]:
     """Return the recorded samples, and the sparklines of _RATES."""
-    known = read_samples(data)
-    return known, [rates.spark(known, at, SPARK_SECONDS) for at in range(1, 1 + len(_RATES))]
+    samples = read_samples(data)
+    return samples, [
+        rates.spark(samples, field, SPARK_SECONDS) for field in range(1, 1 + len(_RATES))
+    ]
 
 
-def _throughput(known: list[Sample], sparks: Sparks, latest: Sample) -> Throughput:
-    found = {}
+def _throughput(samples: list[Sample], sparks: Sparks, latest: Sample) -> Throughput:
+    fields = {}
     for field, (name, spark) in enumerate(zip(_RATES, sparks, strict=True), 1):
-        found[name] = Rate(
-            now=rates.per_second(known, latest, field, NOW_SECONDS),
-            minute=rates.per_second(known, latest, field, 60.0),
-            five=rates.per_second(known, latest, field, 300.0),
+        fields[name] = Rate(
+            now=rates.per_second(samples, latest, field, NOW_SECONDS),
+            minute=rates.per_second(samples, latest, field, 60.0),
+            five=rates.per_second(samples, latest, field, 300.0),
             total=int(latest[field]),
             spark=spark,
         )
-    return Throughput(**found)
+    return Throughput(**fields)
 
 
 # what the keeper has seen
 
 
 def _nodes(
-    broker: BrokerStatus, here: str, workers: Sequence[WorkerView], now: float
+    broker: BrokerStatus, own_node: str, workers: Sequence[WorkerView], now: float
 ) -> Iterable[NodeView]:
     """Return all nodes. This node's workers are counted here, so their numbers are current."""
     passed = max(0.0, now - broker.at / 1e9)
-    for one in broker.nodes:
-        found = structs.replace(one, beat=None if one.beat is None else one.beat + passed)
-        if one.node == here:
+    for recorded in broker.nodes:
+        node = structs.replace(
+            recorded, beat=None if recorded.beat is None else recorded.beat + passed
+        )
+        if recorded.node == own_node:
             ready = sum(worker.state != "boot" for worker in workers)
             busy = sum(map(is_busy, workers))
-            found = structs.replace(found, here=True, workers=ready, busy=busy)
-        yield found
+            node = structs.replace(node, here=True, workers=ready, busy=busy)
+        yield node

@@ -40,30 +40,36 @@ class ScheduleStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     late: float = 0.0
 
 
-def of_schedule(one: Scheduled, now: int) -> ScheduleStatus:
+def of_schedule(schedule: Scheduled, now: int) -> ScheduleStatus:
     """Return the status of a schedule at `now`, by the engine's clock."""
-    known = ScheduleStatus(
-        one.name, last=one.last, ticks=one.ticks, skipped=one.skipped, declared=one.declared
+    status = ScheduleStatus(
+        schedule.name,
+        last=schedule.last,
+        ticks=schedule.ticks,
+        skipped=schedule.skipped,
+        declared=schedule.declared,
     )
     change = msgspec.structs.replace
     try:
-        spec = schedule_plan.decode(one.spec)
+        spec = schedule_plan.decode(schedule.spec)
     except ScheduleError:
-        return change(known, state="unreadable", next=0 if one.at == NEVER else one.due)
+        return change(status, state="unreadable", next=0 if schedule.at == NEVER else schedule.due)
     head = schedule_plan.head_of(spec)
-    late = max(0.0, (now - one.due) / 1e6) if one.state == "active" and one.due else 0.0
-    state = one.state
-    if late and one.at > now:
+    late = (
+        max(0.0, (now - schedule.due) / 1e6) if schedule.state == "active" and schedule.due else 0.0
+    )
+    state = schedule.state
+    if late and schedule.at > now:
         state = "waiting"
     elif late > LATE_AFTER / 1e6:
         state = "late"
     return change(
-        known,
+        status,
         when=spec.cron or f"every {amounts.whole(spec.interval / 1e6)}",
         tz=spec.tz if spec.cron else "",
         job=head.job,
         queue=head.queue,
         state=state,
-        next=one.due if one.state == "active" else 0,
+        next=schedule.due if schedule.state == "active" else 0,
         late=late if state == "late" else 0.0,
     )

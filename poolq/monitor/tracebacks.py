@@ -27,9 +27,9 @@ def package_of(path: str) -> str:
     """Return the owner of a source file: a package, poolq or Python; "" if it is the user's."""
     if _OWN.search(path):
         return "poolq"
-    found = _PACKAGE.search(path)
-    if found:
-        return found[1]
+    package = _PACKAGE.search(path)
+    if package:
+        return package[1]
     return "Python" if _PYTHON.search(path) else ""
 
 
@@ -43,10 +43,10 @@ def location(traceback: str) -> str:
     """Return where the error was raised in the user's code, such as `/srv/shop/jobs.py:42 in
     charge`, or "" if there is no frame. If no frame is the user's, the last frame counts."""
     frames = list(_FRAME.finditer(f"{traceback}\n"))
-    own = [frame for frame in frames if not package_of(frame["path"])] or frames
-    if not own:
+    user_frames = [frame for frame in frames if not package_of(frame["path"])] or frames
+    if not user_frames:
         return ""
-    last = own[-1]
+    last = user_frames[-1]
     return f"{last['path']}:{last['line']}" + (
         f" in {last['function']}" if last["function"] else ""
     )
@@ -61,9 +61,9 @@ def _marked(frame: re.Match[str]) -> str:
 
 
 def _folded(run: re.Match[str]) -> str:
-    others = _OTHER.findall(run[0])
-    names = list(dict.fromkeys(package for _, package in others))
-    count = sum(int(times) for times, _ in others)
+    folded = _OTHER.findall(run[0])
+    names = list(dict.fromkeys(package for _, package in folded))
+    count = sum(int(times) for times, _ in folded)
     text = " and ".join(names)
     if len(names) > MAX_NAMES:
         text = f"{', '.join(names[:MAX_NAMES])} and others"

@@ -32,7 +32,7 @@ class WaitFacts(NamedTuple):
 
 def from_snapshot(snapshot: Snapshot, queue: str) -> WaitFacts:
     """Return what a running pool knows."""
-    view = next((one for one in snapshot.queues if one.queue == queue), None)
+    view = next((counts for counts in snapshot.queues if counts.queue == queue), None)
     return WaitFacts(
         paused=view is not None and view.paused,
         ready=view.ready if view else 0,
@@ -46,15 +46,15 @@ def from_engine(engine: Engine, queue: str, running: Sequence[Snapshot] = ()) ->
     """Return the facts from the engine. If one of the `running` pools serves the queue, its state
     is included. Raises EngineUnavailable."""
     now = engine.now()
-    counts = next((one for one in engine.counts() if one.queue == queue), QueueCounts(queue))
-    pools = tuple(node_info.view(one, now) for one in engine.nodes())
+    counts = next((entry for entry in engine.counts() if entry.queue == queue), QueueCounts(queue))
+    pools = tuple(node_info.view(record, now) for record in engine.nodes())
     limits = tuple(map(limit_status.of_use, engine.limits()))
-    ids = {one.node for one in pools if _serves(one, queue)}
-    for seen in running:
-        here = [one for one in seen.nodes if one.here and one.node in ids]
-        if here:
-            pools = tuple(here[0] if one.node == here[0].node else one for one in pools)
-            return WaitFacts(counts.paused, counts.ready, limits, pools, seen.head)
+    ids = {node.node for node in pools if _serves(node, queue)}
+    for snapshot in running:
+        current = [node for node in snapshot.nodes if node.here and node.node in ids]
+        if current:
+            pools = tuple(current[0] if node.node == current[0].node else node for node in pools)
+            return WaitFacts(counts.paused, counts.ready, limits, pools, snapshot.head)
     return WaitFacts(counts.paused, counts.ready, limits, pools)
 
 
@@ -67,18 +67,19 @@ def reason(job: StoredJob, name: str, facts: WaitFacts, now: float) -> str:
         return "the engine does not answer, so no pool can claim the job"
     blocked = _blocked(job.queue, facts)
     if 0 < job.expires_at <= now * 1e6:
-        own = f"it expired at {amounts.moment(job.expires_at / 1e6, now)}; a worker will delete it"
+        expired = amounts.moment(job.expires_at / 1e6, now)
+        cause = f"it expired at {expired}; a worker will delete it"
     elif job.status == "parked":
         limit = _limit(job.limit, facts.limits)
-        own = _parked(job.limit, limit, facts.limits, now)
+        cause = _parked(job.limit, limit, facts.limits, now)
         if limit is not None and limit.has_free_slot:
-            return f"{blocked or _busy(job.queue, facts) or 'a worker claims it soon'}; {own}"
+            return f"{blocked or _busy(job.queue, facts) or 'a worker claims it soon'}; {cause}"
     else:
         last = entries(job.state.history)[-1:]
-        own = _delayed(job, name, last[0] if last else None, facts.limits, now)
+        cause = _delayed(job, name, last[0] if last else None, facts.limits, now)
     if job.status == "ready":
-        return blocked or own or _behind(job.queue, facts)
-    return f"{own}; besides, {blocked}" if blocked else own
+        return blocked or cause or _behind(job.queue, facts)
+    return f"{cause}; besides, {blocked}" if blocked else cause
 
 
 def _serves(pool: NodeView, queue: str) -> bool:
@@ -91,17 +92,17 @@ def _blocked(queue: str, facts: WaitFacts) -> str:
         return f"queue {queue} is paused until 'poolq queue resume {queue}'"
     if facts.pools is not None and not facts.pools:
         return "no pool runs; 'poolq run' starts one"
-    serving = [one for one in facts.pools or () if _serves(one, queue)]
+    serving = [node for node in facts.pools or () if _serves(node, queue)]
     if facts.pools and not serving:
         return f"no pool serves queue {queue}; start one with --queue={queue}"
-    here = facts.here
-    if here is None or any(not one.here for one in serving):
+    pool = facts.here
+    if pool is None or any(not node.here for node in serving):
         return ""
-    if here.state == "paused":
-        return f"pool {here.pool} is paused until 'poolq resume'"
-    if here.state in ("draining", "ending"):
-        return f"pool {here.pool} is {here.state} and claims no new jobs"
-    return f"pool {here.pool} is starting" if here.state == "starting" else ""
+    if pool.state == "paused":
+        return f"pool {pool.pool} is paused until 'poolq resume'"
+    if pool.state in ("draining", "ending"):
+        return f"pool {pool.pool} is {pool.state} and claims no new jobs"
+    return f"pool {pool.pool} is starting" if pool.state == "starting" else ""
 
 
 def _behind(queue: str, facts: WaitFacts) -> str:
@@ -125,16 +126,18 @@ def _busy(queue: str, facts: WaitFacts) -> str:
 
 def _workers(queue: str, facts: WaitFacts) -> tuple[int, int]:
     """Return how many workers serve the queue, and how many of them are busy."""
-    serving = [one for one in facts.pools or () if _serves(one, queue)]
+    serving = [node for node in facts.pools or () if _serves(node, queue)]
     if not serving and facts.here is not None:
         return facts.here.procs, facts.here.busy
-    return sum(one.workers for one in serving), sum(one.busy or 0 for one in serving)
+    return sum(node.workers for node in serving), sum(node.busy or 0 for node in serving)
 
 
 def _limit(key: str, limits: Sequence[LimitStatus]) -> LimitStatus | None:
     """Return the limit with this key; if there are several, the one with the longest wait."""
-    found = [one for one in limits if one.key == key]
-    return max(found, key=lambda one: (one.next_slot, one.used >= one.limit), default=None)
+    matching = [limit for limit in limits if limit.key == key]
+    return max(
+        matching, key=lambda limit: (limit.next_slot, limit.used >= limit.limit), default=None
+    )
 
 
 def _named(limit: LimitStatus) -> str:
@@ -145,7 +148,7 @@ def _parked(key: str, limit: LimitStatus | None, limits: Sequence[LimitStatus], 
     """Return what is known of the limit for whose slot the job waits."""
     if limit is None:
         return f"it is parked until limit {key} has a free slot"
-    count = sum(one.waiting for one in limits if one.key == key)
+    count = sum(limited.waiting for limited in limits if limited.key == key)
     waiting = f"{amounts.jobs(count)} wait{'s' * (count == 1)} for it"
     if limit.has_free_slot:
         return f"{_named(limit)} has a free slot, and {waiting}"
@@ -190,5 +193,5 @@ _RETRIES = {
 }
 
 
-def _when(at: float, now: float) -> str:
-    return f"{amounts.moment(at, now)} (in {amounts.span(max(0.0, at - now))})"
+def _when(due: float, now: float) -> str:
+    return f"{amounts.moment(due, now)} (in {amounts.span(max(0.0, due - now))})"

@@ -119,7 +119,10 @@ class Scoreboard:
         memory = memoryview(mmap.mmap(self.fd, size, prot=access))
         self._head = memory[: (HEAD_WORDS + USAGE_WORDS * rows) * WORD].cast("Q")
         self.pages = Pages(memory[layout.pages_at(rows) :], rows)
-        parts = [memory[base + at * ROW_BYTES : base + (at + 1) * ROW_BYTES] for at in range(rows)]
+        parts = [
+            memory[base + index * ROW_BYTES : base + (index + 1) * ROW_BYTES]
+            for index in range(rows)
+        ]
         self._master = [part[: MASTER_WORDS * WORD].cast("Q") for part in parts]
         self._workers = [part[MASTER_WORDS * WORD :] for part in parts]
         self._words = [part.cast("Q") for part in self._workers]
@@ -133,16 +136,16 @@ class Scoreboard:
 
     def allocate(self, seq: int, slot: int, generation: int) -> int | None:
         """Return a row for a new worker that is not forked yet; None if no row is free."""
-        for index, own in enumerate(self._master):
-            if own[STATUS] == RowStatus.FREE:
+        for index, words in enumerate(self._master):
+            if words[STATUS] == RowStatus.FREE:
                 clear(self._words[index])
                 self.set_usage(index, 0, 0, None)
                 self.set_cancelled(index, 0, 0)
-                own[PID] = own[SIGNAL] = own[EXIT] = own[STOP_REQUESTED] = 0
-                own[REASON] = own[KILLED_CLAIM] = 0
-                own[CHARGED] = 1
-                own[SEQ], own[SLOT], own[GENERATION] = seq, slot, generation
-                own[STATUS] = RowStatus.LIVE
+                words[PID] = words[SIGNAL] = words[EXIT] = words[STOP_REQUESTED] = 0
+                words[REASON] = words[KILLED_CLAIM] = 0
+                words[CHARGED] = 1
+                words[SEQ], words[SLOT], words[GENERATION] = seq, slot, generation
+                words[STATUS] = RowStatus.LIVE
                 return index
         return None
 
@@ -166,9 +169,9 @@ class Scoreboard:
 
     def set_dead(self, index: int, signal: int, exit_code: int) -> None:
         """Record how the worker ended; `exit_code` is EXIT_UNKNOWN if nobody observed the end."""
-        own = self._master[index]
-        own[SIGNAL], own[EXIT] = signal, exit_code
-        own[STATUS] = RowStatus.DEAD
+        words = self._master[index]
+        words[SIGNAL], words[EXIT] = signal, exit_code
+        words[STATUS] = RowStatus.DEAD
 
     def announce_check(self, due: int, since: int) -> int:
         """Announce the time of the master's next check of the rows, and return it (monotonic ns):
@@ -176,9 +179,9 @@ class Scoreboard:
         of the last check. A worker sets its deadline and then reads the announced time. So either
         the worker sees the new time or the master sees the new deadline."""
         self._head[layout.NEXT_CHECK] = due
-        for own, theirs in zip(self._master, self._words, strict=True):
-            if own[STATUS] == RowStatus.LIVE and since < theirs[layout.DEADLINE] < due:
-                due = theirs[layout.DEADLINE]
+        for master, worker in zip(self._master, self._words, strict=True):
+            if master[STATUS] == RowStatus.LIVE and since < worker[layout.DEADLINE] < due:
+                due = worker[layout.DEADLINE]
         self._head[layout.NEXT_CHECK] = due
         return due
 
@@ -188,20 +191,20 @@ class Scoreboard:
 
     def free_recovered(self) -> None:
         """Free the rows of dead workers whose recovery the keeper has confirmed."""
-        for index, own in enumerate(self._master):
-            if own[STATUS] == RowStatus.DEAD and self._head[HEAD_WORDS + index] == own[SEQ]:
-                own[STATUS] = RowStatus.FREE
+        for index, words in enumerate(self._master):
+            if words[STATUS] == RowStatus.DEAD and self._head[HEAD_WORDS + index] == words[SEQ]:
+                words[STATUS] = RowStatus.FREE
 
     def unrecovered(self) -> int:
         """Return the number of dead workers that still have a row."""
-        return sum(own[STATUS] == RowStatus.DEAD for own in self._master)
+        return sum(words[STATUS] == RowStatus.DEAD for words in self._master)
 
     # the worker
 
     def worker_row(self, index: int) -> WorkerRow:
         notes = Notes(self.pages.notes(index), self.pages.warned)
-        at = HEAD_WORDS + layout.CANCELLED_CLAIM * self.rows + index
-        cancelled = self._head[at : at + 1]
+        place = HEAD_WORDS + layout.CANCELLED_CLAIM * self.rows + index
+        cancelled = self._head[place : place + 1]
         return WorkerRow(self._workers[index], self._head, self._master[index], notes, cancelled)
 
     def start_order(self, index: int) -> StartOrder:
@@ -212,12 +215,12 @@ class Scoreboard:
     def pid(self, index: int) -> int:
         return self._master[index][PID]
 
-    def recent_events(self, who: str, index: int | None = None) -> RecentEvents:
+    def recent_events(self, writer: str, index: int | None = None) -> RecentEvents:
         """Return the writer of events for the master, the keeper or the worker of row `index`."""
         if index is not None:
             return RecentEvents(self.pages.notes(index).recent)
         pages = self.pages
-        return RecentEvents(pages.master_events if who == "master" else pages.keeper_events)
+        return RecentEvents(pages.master_events if writer == "master" else pages.keeper_events)
 
     # the keeper
 
@@ -230,25 +233,27 @@ class Scoreboard:
 
     def dead_rows(self) -> list[Row]:
         """Return the rows of dead workers whose claims are not recovered yet."""
-        dead = (index for index, own in enumerate(self._master) if own[STATUS] == RowStatus.DEAD)
+        dead = (
+            index for index, words in enumerate(self._master) if words[STATUS] == RowStatus.DEAD
+        )
         return [row for row in map(self.read, dead) if not self.is_recovered(row)]
 
     def set_usage(self, index: int, rss: int, cpu: int, growth: int | None) -> None:
         """Record a worker's resident memory in bytes, its share of a core in thousandths, and by
         how many bytes a minute its memory grows (None if not known yet)."""
-        at = HEAD_WORDS + self.rows + index
-        self._head[at] = rss
-        self._head[at + self.rows] = cpu
-        self._head[at + 2 * self.rows] = 0 if growth is None else growth + layout.ZERO_GROWTH
+        place = HEAD_WORDS + self.rows + index
+        self._head[place] = rss
+        self._head[place + self.rows] = cpu
+        self._head[place + 2 * self.rows] = 0 if growth is None else growth + layout.ZERO_GROWTH
 
     def set_cancelled(self, index: int, claim: int, due: int) -> None:
         """Record that the job of this claim (`claim_word`; 0 for none) is cancelled. `due`: when
         its worker is to be killed if it still runs the job (monotonic ns)."""
-        at = HEAD_WORDS + index
-        if self._head[at + layout.CANCELLED_CLAIM * self.rows] != claim:
-            self._head[at + layout.CANCELLED_CLAIM * self.rows] = 0
-        self._head[at + layout.CANCEL_DUE * self.rows] = due
-        self._head[at + layout.CANCELLED_CLAIM * self.rows] = claim
+        place = HEAD_WORDS + index
+        if self._head[place + layout.CANCELLED_CLAIM * self.rows] != claim:
+            self._head[place + layout.CANCELLED_CLAIM * self.rows] = 0
+        self._head[place + layout.CANCEL_DUE * self.rows] = due
+        self._head[place + layout.CANCELLED_CLAIM * self.rows] = claim
 
     def set_word(self, word: int, value: int) -> None:
         """Write a word of the head. Each has one writer."""
@@ -269,24 +274,24 @@ class Scoreboard:
         os.close(self.fd)
 
     def read(self, index: int) -> Row:
-        own, theirs = self._master[index], self._words[index]
+        master, worker = self._master[index], self._words[index]
         usage = self._head[HEAD_WORDS + self.rows + index :: self.rows]
         rss, cpu, growth, cancelled_claim, cancel_due = usage.tolist()
-        request, started = theirs[layout.REQUEST], theirs[layout.STARTED]
+        request, started = worker[layout.REQUEST], worker[layout.STARTED]
         words: list[Any] = [
             index,
-            *own[STATUS : KILLED_CLAIM + 1].tolist(),
-            theirs[layout.PHASE],
+            *master[STATUS : KILLED_CLAIM + 1].tolist(),
+            worker[layout.PHASE],
             request,
-            of_request(theirs, layout.SETTLED),
-            of_request(theirs, layout.FINISHED),
-            started if theirs[layout.REQUEST] == request else 0,  # it may be of a newer request
-            theirs[layout.SINCE],
-            theirs[layout.BEAT],
-            theirs[layout.DEADLINE],
-            tuple(theirs[layout.DONE : layout.EXPIRED + 1]),
-            *theirs[layout.TIMEOUT : layout.RETRY_DELAY + 1].tolist(),
-            theirs[layout.RSS_AT_START],
+            of_request(worker, layout.SETTLED),
+            of_request(worker, layout.FINISHED),
+            started if worker[layout.REQUEST] == request else 0,  # it may be of a newer request
+            worker[layout.SINCE],
+            worker[layout.BEAT],
+            worker[layout.DEADLINE],
+            tuple(worker[layout.DONE : layout.EXPIRED + 1]),
+            *worker[layout.TIMEOUT : layout.RETRY_DELAY + 1].tolist(),
+            worker[layout.RSS_AT_START],
             rss,
             cpu,
             growth - layout.ZERO_GROWTH if growth else None,
@@ -297,7 +302,9 @@ class Scoreboard:
 
     def used_rows(self) -> list[Row]:
         """Return copies of the rows that are not free, usually a third of all."""
-        used = [index for index, own in enumerate(self._master) if own[STATUS] != RowStatus.FREE]
+        used = [
+            index for index, words in enumerate(self._master) if words[STATUS] != RowStatus.FREE
+        ]
         return [row for index in used if (row := self.read(index)).status != RowStatus.FREE]
 
     def running_job(self, index: int) -> tuple[str, str, str]:
@@ -309,8 +316,8 @@ class Scoreboard:
         """Return what the running job of this row reports: done, total and note. None if it has
         reported nothing, even if the page still contains an earlier job's report."""
         page = self.pages.notes(row.index).progress
-        found = read_progress(page) if page.version else None
-        return found[1:] if found is not None and found[0] == row.since else None
+        report = read_progress(page) if page.version else None
+        return report[1:] if report is not None and report[0] == row.since else None
 
     def stack(self, index: int) -> str:
         """Return the worker's stack; "" if the worker does not answer within a second."""

@@ -58,23 +58,23 @@ def death_report(row: Row, pool: str, host: str, now: int, history: bytes = b"")
     )
 
 
-def _end(row: Row, who: str, history: bytes) -> tuple[DeathEnd, str]:
-    """Return how the job that `who` was running has ended, and the cause in words."""
+def _end(row: Row, worker: str, history: bytes) -> tuple[DeathEnd, str]:
+    """Return how the job that `worker` was running has ended, and the cause in words."""
     limit = f"{row.timeout / 1e6:g} s"
     if row.kill_reason and row.killed_claim != row.claim:  # it started another job before it died
-        return "returned", f"{who} was killed because of an earlier job"
+        return "returned", f"{worker} was killed because of an earlier job"
     if has_quit(row):
-        last = [one.exit_code for one in entries(history)[-MAX_QUITS:]]
-        return "crash" if last == [EXIT_QUIT] * MAX_QUITS else "returned", f"{who} got SIGQUIT"
+        last = [line.exit_code for line in entries(history)[-MAX_QUITS:]]
+        return "crash" if last == [EXIT_QUIT] * MAX_QUITS else "returned", f"{worker} got SIGQUIT"
     match row.kill_reason:
         case KillReason.TIMEOUT if row.attempt > 0:
-            return "timeout", f"JobTimeout: overran its {limit}; {who} was killed"
+            return "timeout", f"JobTimeout: overran its {limit}; {worker} was killed"
         case KillReason.TIMEOUT:
-            return "crash", f"its hook overran the timeout of {limit}; {who} was killed"
+            return "crash", f"its hook overran the timeout of {limit}; {worker} was killed"
         case KillReason.MEMORY:
-            return "crash", f"{who} was killed at {row.rss >> 20} MiB, over --max-memory-hard"
+            return "crash", f"{worker} was killed at {row.rss >> 20} MiB, over --max-memory-hard"
         case KillReason.CANCELLED:
-            return "cancelled", f"{who} was killed by a request to cancel its job"
+            return "cancelled", f"{worker} was killed by a request to cancel its job"
         case KillReason.RETURNED:
-            return "returned", f"{who} was killed by a request to give its job back"
-    return "crash", f"{who} {describe_exit(row)}"
+            return "returned", f"{worker} was killed by a request to give its job back"
+    return "crash", f"{worker} {describe_exit(row)}"

@@ -58,41 +58,41 @@ class Histogram:
         self.words = memory.cast("Q")
         self.sums = memory.cast("d")
         # Keys are plain tuples, since one is created for every job.
-        self.cells = {tuple(key): base_of(at) for at, key in enumerate(keys(memory)) if key}
+        self.cells = {tuple(key): base_of(index) for index, key in enumerate(keys(memory)) if key}
 
     def open(self, outcome: int, queue: str, job: str) -> int:
         """Create the cell of a new kind of job; return the index of the cell's first word."""
-        taken = self.words[0]
+        number = self.words[0]
         # The last cells are reserved for the OTHER of each outcome.
-        if taken >= CELLS - RESERVED_CELLS and (queue, job) != (OTHER, OTHER):
-            known = self.cells.get((outcome, OTHER, OTHER))
-            return known if known is not None else self.open(outcome, OTHER, OTHER)
+        if number >= CELLS - RESERVED_CELLS and (queue, job) != (OTHER, OTHER):
+            cell = self.cells.get((outcome, OTHER, OTHER))
+            return cell if cell is not None else self.open(outcome, OTHER, OTHER)
         name = f"{outcome}\0{queue}\0{job}".encode()[:_ROOM]
-        base = base_of(taken)
+        base = base_of(number)
         start = (base + _TEXT) * WORD
         self._bytes[start : start + len(name)] = name
         self.words[base + _LENGTH] = len(name)
-        self.words[0] = taken + 1
+        self.words[0] = number + 1
         self.cells[outcome, queue, job] = base
         return base
 
 
-def base_of(at: int) -> int:
-    return _FIRST + at * _CELL
+def base_of(index: int) -> int:
+    return _FIRST + index * _CELL
 
 
 def keys(memory: memoryview, first: int = 0) -> list[HistogramKey | None]:
     """Return the keys of the cells from number `first` on; None for each that cannot be read."""
     words = memory.cast("Q")
-    found: list[HistogramKey | None] = []
-    for at in range(first, min(words[0], CELLS)):
-        base = base_of(at)
+    cell_keys: list[HistogramKey | None] = []
+    for index in range(first, min(words[0], CELLS)):
+        base = base_of(index)
         start = (base + _TEXT) * WORD
         raw = bytes(memory[start : start + min(words[base + _LENGTH], _ROOM)])
-        outcome, _, rest = raw.decode("utf-8", "replace").partition("\0")
-        queue, _, job = rest.partition("\0")
-        found.append(HistogramKey(int(outcome), queue, job) if outcome.isdecimal() else None)
-    return found
+        outcome, _, names = raw.decode("utf-8", "replace").partition("\0")
+        queue, _, job = names.partition("\0")
+        cell_keys.append(HistogramKey(int(outcome), queue, job) if outcome.isdecimal() else None)
+    return cell_keys
 
 
 class HistogramReader:
@@ -108,10 +108,10 @@ class HistogramReader:
         words = self._words
         if words[0] > len(self._keys):
             self._keys += keys(self._bytes, len(self._keys))
-        found = []
-        for at, key in enumerate(self._keys):
+        cells = []
+        for index, key in enumerate(self._keys):
             if key is not None:
-                base = base_of(at)
+                base = base_of(index)
                 buckets = tuple(words[base : base + BUCKETS].tolist())
-                found.append((key, Cell(buckets, self._sums[base + SUM])))
-        return found
+                cells.append((key, Cell(buckets, self._sums[base + SUM])))
+        return cells

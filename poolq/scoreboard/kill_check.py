@@ -39,7 +39,7 @@ class KilledJob(NamedTuple):
 
     def __str__(self) -> str:
         row = self.row
-        who = f"worker {row.slot} (pid {row.pid})"
+        worker = f"worker {row.slot} (pid {row.pid})"
         match self.reason:
             case KillReason.TIMEOUT:
                 late = monotonic() - row.deadline / 1e9
@@ -48,8 +48,8 @@ class KilledJob(NamedTuple):
                 why = f"holds {row.rss >> 20} MiB, over --max-memory-hard"
             case _:
                 end = "cancelled" if self.reason == KillReason.CANCELLED else "given back"
-                return f"{who} killed; its job {self.job} {self.id} is {end}"
-        return f"{who} {why}; killed; job {self.job} {self.id}"
+                return f"{worker} killed; its job {self.job} {self.id} is {end}"
+        return f"{worker} {why}; killed; job {self.job} {self.id}"
 
 
 def kill_worker(
@@ -59,8 +59,8 @@ def kill_worker(
     row as it is now, kill it and return what was killed. Otherwise resume it and return None."""
     if _stop(row.pid):
         now = scores.read(row.index)
-        same = now.seq == row.seq and running_job(now) == running != NO_JOB
-        if same and (reason := judge(now)):
+        unchanged = now.seq == row.seq and running_job(now) == running != NO_JOB
+        if unchanged and (reason := judge(now)):
             id, _, job = scores.running_job(now.index)
             scores.set_kill_reason(now, reason)
             kill_group(now.pid)

@@ -154,19 +154,19 @@ def size(rows: int) -> int:
     return pages_at(rows) + _page_offsets(rows)[-1]
 
 
-def _aligned(at: int, to: int) -> int:
-    return at + -at % to
+def _aligned(offset: int, alignment: int) -> int:
+    return offset + -offset % alignment
 
 
 def _page_offsets(rows: int) -> list[int]:
     """Return where the parts of the pages begin, and their end."""
     master = MASTER_PAGE_BYTES + rows * MASTER_PAGE_ROW_BYTES
     parts = [master, EVENTS_BYTES, KEEPER_PAGE_BYTES, EVENTS_BYTES, SAMPLES_PAGE_BYTES]
-    found = [0]
+    offsets = [0]
     parts += [WARNED_BYTES, LOG_LINES_BYTES, rows * NOTES_BYTES]
     for part in parts:
-        found.append(_aligned(found[-1] + part, _ALIGNMENT))
-    return found
+        offsets.append(_aligned(offsets[-1] + part, _ALIGNMENT))
+    return offsets
 
 
 class Pages:
@@ -174,15 +174,15 @@ class Pages:
     reads it; no decision depends on it. `memory` begins at `pages_at(rows)`."""
 
     def __init__(self, memory: memoryview, rows: int) -> None:
-        at = _page_offsets(rows)
-        self.master = TextPage(memory[at[0] : at[1]])
-        self.master_events = TextRing(memory[at[1] : at[1] + EVENTS_BYTES], EVENT_SLOTS)
-        self.keeper = TextPage(memory[at[2] : at[3]])
-        self.keeper_events = TextRing(memory[at[3] : at[3] + EVENTS_BYTES], EVENT_SLOTS)
-        self.samples = TextPage(memory[at[4] : at[5]])
-        self.warned = memory[at[5] : at[5] + WARNED_BYTES]
-        self.log_lines = memory[at[6] : at[6] + LOG_LINES_BYTES]
-        self._notes = memory[at[7] :]
+        offsets = _page_offsets(rows)
+        self.master = TextPage(memory[offsets[0] : offsets[1]])
+        self.master_events = TextRing(memory[offsets[1] : offsets[1] + EVENTS_BYTES], EVENT_SLOTS)
+        self.keeper = TextPage(memory[offsets[2] : offsets[3]])
+        self.keeper_events = TextRing(memory[offsets[3] : offsets[3] + EVENTS_BYTES], EVENT_SLOTS)
+        self.samples = TextPage(memory[offsets[4] : offsets[5]])
+        self.warned = memory[offsets[5] : offsets[5] + WARNED_BYTES]
+        self.log_lines = memory[offsets[6] : offsets[6] + LOG_LINES_BYTES]
+        self._notes = memory[offsets[7] :]
         self._known: dict[int, NotesLayout] = {}
 
     def notes(self, index: int) -> "NotesLayout":

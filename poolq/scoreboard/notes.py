@@ -45,11 +45,11 @@ class Notes:
             del self._keys[next(iter(self._keys))]
         self._held.write(text)
 
-    def first_warning(self, of: str) -> bool:
+    def first_warning(self, text: str) -> bool:
         """Return True for a text only once in a pool, so that each warning is logged only once."""
-        place = crc32(of.encode()) % len(self._warned)
-        seen, self._warned[place] = self._warned[place], 1
-        return not seen
+        place = crc32(text.encode()) % len(self._warned)
+        logged, self._warned[place] = self._warned[place], 1
+        return not logged
 
     def set_progress(self, since: int, done: int, total: int, note: str) -> None:
         """Publish the progress of the running job. `since`: its start time, which identifies it."""
@@ -65,8 +65,8 @@ def read_held(page: TextPage) -> dict[str, int]:
 
 def read_progress(page: TextPage) -> tuple[int, int, int, str] | None:
     """Return the job's start time, done, total and note; None if there is no progress."""
-    found: tuple[int, int, int, str] | None = _decoded(page.read(), tuple[int, int, int, str])
-    return found
+    report: tuple[int, int, int, str] | None = _decoded(page.read(), tuple[int, int, int, str])
+    return report
 
 
 def _decoded(data: bytes, kind: Any) -> Any:

@@ -35,25 +35,25 @@ class RecentEvents:
     def __init__(self, ring: TextRing) -> None:
         self._ring = ring
 
-    def add(self, when: float, who: str, event: Event) -> None:
+    def add(self, moment: float, writer: str, event: Event) -> None:
         """Store the event. If the ring is full, the event replaces the oldest ones."""
         for text, trace in TEXT_LIMITS:
             fields = {
                 name: _cut(value, -trace if name == "traceback" else text)
                 for name, value in structs.asdict(event).items()
             }
-            data = msgspec.json.encode((when, who, structs.replace(event, **fields)))
+            data = msgspec.json.encode((moment, writer, structs.replace(event, **fields)))
             if len(data) <= self._ring.capacity:
                 self._ring.add(data)
                 return
 
 
-def _cut(value: Any, most: int) -> Any:
-    """Return the first `most` characters of a text (if negative: the last) as valid Unicode."""
+def _cut(value: Any, limit: int) -> Any:
+    """Return the first `limit` characters of a text (if negative: the last) as valid Unicode."""
     if not isinstance(value, str):
         return value
-    kept = value[:most] if most > 0 else value[most:]
-    return kept.encode("utf-8", "replace").decode()
+    shortened = value[:limit] if limit > 0 else value[limit:]
+    return shortened.encode("utf-8", "replace").decode()
 
 
 def read(data: bytes) -> RecordedEvent | None:

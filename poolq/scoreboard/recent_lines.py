@@ -44,14 +44,14 @@ class LineReader:
     def read(self) -> tuple[bytes, bool]:
         """Return the lines since the last call, and whether others were lost in between."""
         size, words = len(self._body), self._words
-        known, end = self._position, words[WRITTEN]
-        begin = max(known, end - size, 0)
+        position, end = self._position, words[WRITTEN]
+        begin = max(position, end - size, 0)
         data = self._copy(begin, end)
         self._position = end
         valid = max(begin, words[END] - size)  # what is older was overwritten meanwhile
-        if valid in (known, 0):
+        if valid in (position, 0):
             return data, False
-        return data[valid - begin :].partition(b"\n")[2], known >= 0
+        return data[valid - begin :].partition(b"\n")[2], position >= 0
 
     def _copy(self, begin: int, end: int) -> bytes:
         size = len(self._body)

@@ -63,9 +63,9 @@ class CachedPage(Generic[T]):
         """Return the page as it is now, or as it was when it could last be read."""
         version = self._page.version
         if version != self._version and version % 2 == 0:
-            found = self._decode(self._page.read())
-            if found is not None:
-                self._version, self._found = version, found
+            text = self._decode(self._page.read())
+            if text is not None:
+                self._version, self._found = version, text
         return self._found
 
 
@@ -94,7 +94,7 @@ class TextRing:
     def since(self, number: int) -> Iterator[bytes]:
         """Yield the texts that are still stored, beginning with number `number`."""
         end = self.count
-        for at in range(max(number, end - len(self._pages)), end):
-            data = self._pages[at % len(self._pages)].read()
-            if data[:WORD] == at.to_bytes(WORD, "little"):
+        for index in range(max(number, end - len(self._pages)), end):
+            data = self._pages[index % len(self._pages)].read()
+            if data[:WORD] == index.to_bytes(WORD, "little"):
                 yield data[WORD:]

@@ -99,7 +99,7 @@ class StartOrder:
         self._asked, self.is_scarce = now, bool(now if before is None else now & before)
 
     def asked_nothing(self) -> None:
-        """Record that a job has no limits; the next ones then probably have none, either."""
+        """Record that a job has no limits. The next jobs then probably have no limits, either."""
         self.end()
         self._asked, self.is_scarce = frozenset(), False
 
@@ -111,7 +111,7 @@ def _counter(rule: Rule) -> Counter:
 def _small(rules: Iterable[Rule], refused: Collection[Counter]) -> Counters:
     """Return the counters of the limits whose jobs may have to wait for each other. `refused`: the
     counters that have refused the last start."""
-    slow = (one for one in rules if one.limit * 1_000_000 <= MAX_ORDERED_RATE * one.window)
+    slow = (rule for rule in rules if rule.limit * 1_000_000 <= MAX_ORDERED_RATE * rule.window)
     return frozenset(
-        _counter(one) for one in slow if one.limit <= SMALL_LIMIT or _counter(one) in refused
+        _counter(rule) for rule in slow if rule.limit <= SMALL_LIMIT or _counter(rule) in refused
     )

@@ -193,9 +193,9 @@ def is_paused(head: memoryview) -> bool:
     return head[PAUSED] != 0 or 0 < head[START_UNTIL] < monotonic_ns()
 
 
-def of_request(words: memoryview, which: int) -> int:
+def of_request(words: memoryview, index: int) -> int:
     """Return FINISHED or SETTLED as a count of claims; 0 if the word belongs to another request."""
-    word = words[which]
+    word = words[index]
     return int(word % (1 << COUNT_BITS)) if word >> COUNT_BITS == words[REQUEST] else 0
 
 

@@ -76,16 +76,16 @@ def exit_with(main: Callable[[], int]) -> NoReturn:
 
 
 def flush_streams() -> None:
-    """Flush stdout and stderr, before a fork or `os._exit`. Ignore failures, since a job may have
-    closed or replaced the streams, or nobody reads them."""
+    """Flush stdout and stderr, before a fork or `os._exit`. Ignore failures: a job may have
+    closed or replaced the streams, or nobody may read them."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError, AttributeError):
             stream.flush()
 
 
-def execute(argv: list[str], kept: tuple[int, ...]) -> int:
-    """Become another program, which keeps the descriptors `kept`. Raises OSError."""
-    for fd in kept:
+def execute(argv: list[str], inherited: tuple[int, ...]) -> int:
+    """Become another program, which keeps the descriptors `inherited`. Raises OSError."""
+    for fd in inherited:
         os.set_inheritable(fd, True)
     os.execv(argv[0], argv)  # noqa: S606  # without a shell, on purpose
 

@@ -85,9 +85,9 @@ def cpu_ticks(pid: int) -> int:
 def user_names() -> dict[int, str]:
     """Return the names of root and of this process's user, by user id. Only these two can connect
     to the socket of a pool, and looking up others could wait for a directory server."""
-    own = os.geteuid()
+    user = os.geteuid()
     try:
-        return {0: "root", own: pwd.getpwuid(own).pw_name}
+        return {0: "root", user: pwd.getpwuid(user).pw_name}
     except KeyError:
         return {0: "root"}
 

@@ -57,26 +57,26 @@ def pool_folder(environ: Mapping[str, str]) -> Path:
         if not is_given:
             with suppress(FileExistsError):
                 path.mkdir(FOLDER_MODE)
-        found = path.stat() if is_given else path.lstat()
+        status = path.stat() if is_given else path.lstat()
     except OSError as error:
         raise _unusable(path, variable, error.strerror or str(error)) from None
-    if why := _reason(path, found, private=not is_given):
+    if why := _reason(path, status, private=not is_given):
         raise _unusable(path, variable, why)
     return path
 
 
-def _reason(path: Path, found: os.stat_result, *, private: bool) -> str:
+def _reason(path: Path, status: os.stat_result, *, private: bool) -> str:
     """Return why no pool may have its files in this folder, or ""."""
-    if not stat.S_ISDIR(found.st_mode):
+    if not stat.S_ISDIR(status.st_mode):
         return "it is not a directory"
-    if private and not _is_private(found):
+    if private and not _is_private(status):
         return "other users can access it"
-    return reason_for(path, found, os.geteuid(), os.getegid())
+    return reason_for(path, status, os.geteuid(), os.getegid())
 
 
-def _is_private(found: os.stat_result) -> bool:
+def _is_private(status: os.stat_result) -> bool:
     """Return whether nobody else can enter this folder."""
-    return found.st_uid == os.geteuid() and not found.st_mode & 0o077
+    return status.st_uid == os.geteuid() and not status.st_mode & 0o077
 
 
 def _unusable(path: Path, variable: str, why: str) -> PoolStartError:
@@ -90,18 +90,18 @@ def search_folders(environ: Mapping[str, str]) -> list[Path]:
     """Return the folders where a command looks for pools."""
     if _absolute(environ, RUNTIME_VARIABLE):
         return [_chosen(environ)[0]]
-    found = [_chosen(environ)[0], _temporary(environ), SYSTEM_FOLDER]
+    folders = [_chosen(environ)[0], _temporary(environ), SYSTEM_FOLDER]
     with suppress(OSError):
-        found += sorted(path for path in SYSTEM_FOLDER.iterdir() if path.is_dir())
-    return list(dict.fromkeys(found))
+        folders += sorted(path for path in SYSTEM_FOLDER.iterdir() if path.is_dir())
+    return list(dict.fromkeys(folders))
 
 
 def _chosen(environ: Mapping[str, str]) -> tuple[Path, str]:
     """Return the folder, and the variable that chose it."""
-    if given := _absolute(environ, RUNTIME_VARIABLE):
-        return Path(given), RUNTIME_VARIABLE
-    if given := _absolute(environ, SESSION_VARIABLE):
-        return Path(given) / "poolq", SESSION_VARIABLE
+    if parent := _absolute(environ, RUNTIME_VARIABLE):
+        return Path(parent), RUNTIME_VARIABLE
+    if parent := _absolute(environ, SESSION_VARIABLE):
+        return Path(parent) / "poolq", SESSION_VARIABLE
     return _temporary(environ), TEMP_VARIABLE
 
 
@@ -201,12 +201,12 @@ class PoolLock:
         if now < self._next_check:
             return None
         self._next_check = now + CHECK_INTERVAL
-        there = [_inode(self._path / file) == inode for file, inode in self._files]
-        if len(there) == 2 and all(there):
+        present = [_inode(self._path / file) == inode for file, inode in self._files]
+        if len(present) == 2 and all(present):
             return None
         deleted = f"files in the runtime folder {self._path} were deleted"
         try:
-            self._recreate(lock=not there[0])
+            self._recreate(lock=not present[0])
         except (PoolStartError, OSError) as error:
             self._failures += 1  # a new pool, which then exits, may cause the first failure
             why = str(error) if isinstance(error, PoolStartError) else error.strerror
@@ -220,8 +220,8 @@ class PoolLock:
         marker keeps new pools away."""
         with suppress(OSError):
             self._path.mkdir(FOLDER_MODE)
-        found = self._path.lstat() if self._private else self._path.stat()
-        if why := _reason(self._path, found, private=self._private):
+        status = self._path.lstat() if self._private else self._path.stat()
+        if why := _reason(self._path, status, private=self._private):
             raise PoolStartError(why)
         folder = _open_folder(self._path)
         try:
@@ -261,9 +261,9 @@ class PoolLock:
 
 def _bind_marker(marker: socket.socket, folder: Path, name: str) -> int:
     """Bind a socket to the address of this pool name in this folder, and return 0. If another
-    process of this user has the address, return its pid (-1 if not known); if another user's has
-    it, return 0. Containers have their own addresses, as they may have different folders of the
-    same name."""
+    process of this user has the address, return its pid (-1 if not known). If a process of
+    another user has the address, return 0. Containers have their own addresses, as they may have
+    different folders of the same name."""
     import hashlib  # slow to import, and needed by masters only
 
     mounts = str(Path("/proc/self/ns/mnt").readlink())
@@ -281,8 +281,8 @@ def _bind_marker(marker: socket.socket, folder: Path, name: str) -> int:
         except OSError:  # the other socket has just been created or closed
             sleep(MARKER_PAUSE)
             continue
-        who = marker.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-        pid, uid, _ = struct.unpack("iII", who)
+        credentials = marker.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        pid, uid, _ = struct.unpack("iII", credentials)
         return (pid or -1) if uid == os.geteuid() else 0
     return 0
 
@@ -294,8 +294,8 @@ def _inode(file: str | Path, folder: int | None = None) -> _Inode | None:
         return None
 
 
-def _inode_of(found: os.stat_result) -> _Inode:
-    return found.st_dev, found.st_ino
+def _inode_of(status: os.stat_result) -> _Inode:
+    return status.st_dev, status.st_ino
 
 
 def _open_folder(path: Path) -> int:
@@ -304,11 +304,11 @@ def _open_folder(path: Path) -> int:
 
 def name_taken(name: str, pid: int) -> PoolStartError:
     """Return the error for a name that the process `pid` holds."""
-    where = ""
+    started_in = ""
     with suppress(OSError):
-        where = f", started in {Path(f'/proc/{pid}/cwd').readlink()}"
+        started_in = f", started in {Path(f'/proc/{pid}/cwd').readlink()}"
     return PoolStartError(
-        f"a pool named {name!r} runs here already (pid {pid}{where}); stop that one with "
+        f"a pool named {name!r} runs here already (pid {pid}{started_in}); stop that one with "
         "'poolq stop', or give this one another --name (in a supervisor's file with numprocs: "
         "--name=%(program_name)s_%(process_num)02d)"
     )
@@ -332,30 +332,32 @@ def _written(fd: int) -> tuple[int, str]:
 
 def holder_of(name: str, environ: Mapping[str, str]) -> int:
     """Return the pid of the pool that holds this name in the folder for new pools, or 0."""
-    here = (name, _chosen(environ)[0])
-    return next((one.pid for one in running_pools(environ) if (one.name, one.folder) == here), 0)
+    wanted = (name, _chosen(environ)[0])
+    return next(
+        (pool.pid for pool in running_pools(environ) if (pool.name, pool.folder) == wanted), 0
+    )
 
 
 def running_pools(environ: Mapping[str, str]) -> list[RunningPool]:
     """Return the pools that this user may see, sorted. In a master, this would free its lock."""
-    found = []
+    pools = []
     for folder in search_folders(environ):
         with suppress(OSError):
             if reason_for_distrust(folder, environ):
                 continue
             for path in folder.glob("*.lock"):
                 with suppress(OSError):
-                    found += _read_lock(path)
-    return sorted(found)
+                    pools += _read_lock(path)
+    return sorted(pools)
 
 
 def reason_for_distrust(folder: Path, environ: Mapping[str, str]) -> str:
     """Return why commands skip this folder, or "". They skip it if another user could answer there
     in place of a pool, except the user of a pool's unit in SYSTEM_FOLDER. Raises OSError."""
     is_given = bool(_absolute(environ, RUNTIME_VARIABLE))
-    found = folder.stat() if is_given else folder.lstat()
-    owner = found.st_uid if SYSTEM_FOLDER in folder.parents else 0
-    return reason_for(folder, found, os.geteuid(), os.getegid(), owner)
+    status = folder.stat() if is_given else folder.lstat()
+    owner = status.st_uid if SYSTEM_FOLDER in folder.parents else 0
+    return reason_for(folder, status, os.geteuid(), os.getegid(), owner)
 
 
 def _read_lock(path: Path) -> list[RunningPool]:
@@ -367,15 +369,15 @@ def _read_lock(path: Path) -> list[RunningPool]:
     return [RunningPool(name, pid, path.parent)] if pid and name else []
 
 
-def connect(found: RunningPool, timeout: float) -> socket.socket:
+def connect(pool: RunningPool, timeout: float) -> socket.socket:
     """Connect through the folder's descriptor, because a path may be too long for a socket's
     address. Wait up to `timeout` seconds to be accepted. Raises OSError."""
-    folder = _open_folder(found.folder)
+    folder = _open_folder(pool.folder)
     line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         limit = struct.pack("@ll", round(timeout), 0)
         line.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
-        line.connect(f"/proc/self/fd/{folder}/{file_name(found.name)}.sock")
+        line.connect(f"/proc/self/fd/{folder}/{file_name(pool.name)}.sock")
     except OSError:
         line.close()
         raise

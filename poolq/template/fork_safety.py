@@ -1,6 +1,6 @@
 """What the import of an application has left in its process that forked workers must not share:
-threads, which do not exist in a child although their locks do, and connections, on which several
-workers would speak at once.
+threads and connections. A thread does not exist in a child, although its locks do. On a connection,
+several workers would speak at once.
 """
 
 import os
@@ -17,23 +17,24 @@ def sockets() -> frozenset[int]:
     return frozenset(inode for inode, _ in _open_sockets())
 
 
-def obstacle(known: AbstractSet[int]) -> str:
-    """Return why a process that has imported an application must not be forked, or "". `known`: the
-    sockets that were open before the import, such as a log that is a socket."""
+def obstacle(allowed: AbstractSet[int]) -> str:
+    """Return why a process that has imported an application must not be forked, or "". `allowed`:
+    the sockets that were open before the import, such as a log that is a socket."""
     if threading.active_count() > 1:
         names = ", ".join(thread.name for thread in threading.enumerate()[1:])
         return f"the import left threads running ({names})"
     if names := ", ".join(_native_threads()):
         return f"the import left threads of a library running ({names})"
     for inode, fd in _open_sockets():
-        if inode not in known and (peer := _peer(fd)):
+        if inode not in allowed and (peer := _peer(fd)):
             return f"the import left a connection open (to {peer})"
     return ""
 
 
 def _native_threads() -> list[str]:
     """Return the names, as the kernel knows them, of threads that Python has not started. Libraries
-    that are made for forks, such as OpenBLAS, end theirs before a fork, so this tries one."""
+    that are made for forks, such as OpenBLAS, end their threads before a fork. So this function
+    forks once before it looks."""
     if len(list(Path("/proc/self/task").iterdir())) == 1:
         return []
     with warnings.catch_warnings():
@@ -52,17 +53,17 @@ def _native_threads() -> list[str]:
 
 def _open_sockets() -> list[tuple[int, int]]:
     """Return inode and descriptor of each open socket."""
-    found = []
+    pairs = []
     for entry in Path("/proc/self/fd").iterdir():
-        with suppress(OSError):  # that of the listing itself is closed by now
+        with suppress(OSError):  # the descriptor of the listing is closed by now
             if entry.is_socket():
-                found.append((entry.stat().st_ino, int(entry.name)))
-    return found
+                pairs.append((entry.stat().st_ino, int(entry.name)))
+    return pairs
 
 
 def _peer(fd: int) -> str:
-    """Return the address of a connection's other end. It is "" for what is no connection to a
-    server: a socket that listens, one end of a pair, or that of a syslog, which takes datagrams."""
+    """Return the address of a connection's other end; "" if the socket is no connection to a
+    server. It may listen, be one end of a pair, or send datagrams to a syslog."""
     with socket.socket(fileno=os.dup(fd)) as held:
         try:
             address = held.getpeername()

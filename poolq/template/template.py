@@ -150,12 +150,13 @@ class Template:
 
         exit_with(wait_dormant)
 
-    def _wait_until(self, known: Callable[[], bool], *doorbells: WakeUp) -> bool:
-        """Wait until the master has adopted this process and `known()` is true. Returns False if
-        that takes too long. Until then, it must not die with its parent, which exits at once."""
+    def _wait_until(self, is_recorded: Callable[[], bool], *doorbells: WakeUp) -> bool:
+        """Wait until the master has adopted this process and `is_recorded()` is true. Returns False
+        if that takes too long. Until then, this process must not die with its parent, which exits
+        at once."""
         life, fds = self._setup.life, [bell.fd for bell in doorbells]
         for _ in range(round(ADOPTION_TIMEOUT / POLL_INTERVAL)):
-            if os.getppid() == self._setup.master and known():
+            if os.getppid() == self._setup.master and is_recorded():
                 return True
             if life in readable([life, *fds], POLL_INTERVAL):
                 break  # the master has ended

@@ -96,8 +96,8 @@ class ClaimBuffer:
             now, returned, unsettled = monotonic_ns(), 0, self.unsettled
             if alone or now - self._reviewed_at >= REVIEW_AFTER:
                 if alone or len(self._claims) > EXCESS_FACTOR * keep:
-                    taken = self._take_beyond(0 if alone else max(0, keep))
-                    returned = unsettled.add_returns(taken)
+                    excess = self._take_beyond(0 if alone else max(0, keep))
+                    returned = unsettled.add_returns(excess)
                 self._reviewed_at = now
             if not unsettled.pending:
                 unsettled.settled()  # the watcher has settled all
@@ -132,10 +132,10 @@ class ClaimBuffer:
 
     def _take_beyond(self, keep: int) -> list[Claim]:
         """Remove and return all claims after the first `keep`."""
-        taken: list[Claim] = []
+        claims: list[Claim] = []
         while len(self._claims) > keep:
-            taken.append(self._claims.pop())
-        return taken[::-1]
+            claims.append(self._claims.pop())
+        return claims[::-1]
 
     def _take_all(self) -> list[Claim]:
         """Remove and return all claims that have not started."""
@@ -148,7 +148,11 @@ class ClaimBuffer:
             request, step = self._client.step(pending, want)
         except Fenced:
             self._client.report_refused(
-                [one.claim.id for one in pending if one.outcome is not GIVE_BACK]
+                [
+                    settlement.claim.id
+                    for settlement in pending
+                    if settlement.outcome is not GIVE_BACK
+                ]
             )
             raise
         self.unsettled.settled()

@@ -22,9 +22,9 @@ def declare(setup: "WorkerSetup", registry: Registry, engine: Engine, client: St
     """Record the deploy of this worker's code, then declare its schedules. The engine applies the
     limits of the newest deploy's code to parked jobs. The first worker of a generation begins a
     deploy. Raises Leaving and EngineError."""
-    known = setup.row.deploy(setup.generation)
-    deploy = client.retry(partial(engine.accept, setup.worker, known), urgent=False)
-    if not known:
+    recorded = setup.row.deploy(setup.generation)
+    deploy = client.retry(partial(engine.accept, setup.worker, recorded), urgent=False)
+    if not recorded:
         setup.row.set_deploy(setup.generation, deploy)
     _declare_schedules(setup, registry, engine, client)
 
@@ -45,8 +45,8 @@ def _declare_schedules(
             for name, spec in registry.schedules.items()
         ]
         act = partial(store.declare, node, deploy, schedules)
-        taken = client.retry(act, urgent=False)
-        for name in taken:
+        names = client.retry(act, urgent=False)
+        for name in names:
             text = (
                 f"schedule {name} of the code does not count, as somebody has added another one of "
                 f"this name: poolq schedule rm {name}"

@@ -56,7 +56,7 @@ def traceback_of(raised: BaseException) -> str:
 
 
 def user_part(raised: BaseException) -> TracebackType | None:
-    """Return its traceback from the first frame on that is not of one of the OWN modules."""
+    """Return the error's traceback, beginning with the first frame outside the OWN modules."""
     trace = raised.__traceback__
     while trace is not None and trace.tb_frame.f_globals.get("__name__", "") in OWN:
         trace = trace.tb_next
@@ -64,16 +64,16 @@ def user_part(raised: BaseException) -> TracebackType | None:
 
 
 def last_error(state: State) -> str:
-    found = entries(state.history)[-1:]
-    return found[0].error if found else "failed"
+    last = entries(state.history)[-1:]
+    return last[0].error if last else "failed"
 
 
 def error_of(state: State, message: Message) -> errors.JobError:
     """Rebuild the error of a job from its stored state."""
-    found = entries(state.history)
+    history = entries(state.history)
     if not state.failing and outcomes.crashed_out(message, state):
         return errors.JobCrashed(outcomes.crash_error(state.crashes, last_error(state)))
-    last = next((line for line in reversed(found) if line.cause != "crash"), None)
+    last = next((line for line in reversed(history) if line.cause != "crash"), None)
     if last is None or state.crashes >= message.max_crashes:
         return errors.JobCrashed(outcomes.crash_error(state.crashes, last_error(state)))
     error = ERROR_BY_CAUSE.get(last.cause, errors.JobFailed)(last.error)

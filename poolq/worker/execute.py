@@ -118,27 +118,29 @@ class Executor:
             return self._bury(claim, "?", f"BadMessage: {error}")
         if message.id != claim.id:
             return self._bury(claim, message.job, f"BadMessage: it belongs to job {message.id}")
-        known = self._kinds.get(message.job) or self._known(message.job)
-        if known is None:
+        definition = self._kinds.get(message.job) or self._known(message.job)
+        if definition is None:
             return self._unknown(claim, message)
         again = state is not INITIAL and state != INITIAL
         if again and outcomes.hook_crashed_out(message, state):
             return self._bury(claim, message.job, last_error(state), message.expires)
-        kind, own_hooks, own = known
-        if own and lacks(message, own, is_unique=stored_key(claim.effects) is not None):
-            self._left_out(message, kind, own)
+        kind, own_hooks, option_names = definition
+        if option_names and lacks(
+            message, option_names, is_unique=stored_key(claim.effects) is not None
+        ):
+            self._left_out(message, kind, option_names)
         if message.gate is not None and not own_hooks.rate_limit:
             own_hooks = own_hooks._replace(rate_limit=True)
         return ReadyJob(claim, message, again, kind, own_hooks)
 
     def _known(self, job: str) -> tuple[type[Job], Hooks, tuple[str, ...]] | None:
         """Return a job's class, its hooks and the options of its class, and keep them in `_kinds`.
-        The options are removed there after the warning that a job lacks them."""
+        After the warning that a job lacks the options, `_kinds` contains no options for it."""
         kind = self._registry.get(job)
         if kind is None:
             return None
-        known = self._kinds[job] = (kind, hooks(kind), own_options(options_of(kind)))
-        return known
+        definition = self._kinds[job] = (kind, hooks(kind), own_options(options_of(kind)))
+        return definition
 
     def _unknown(self, claim: Claim, message: Message) -> JobResult:
         """Release a job that no module defines, or bury it after a while. The job waits because its
@@ -162,10 +164,10 @@ class Executor:
         released = events.Unknown(job, claim.id, claim.queue, outcome.delay / 1e6, text)
         return JobResult(outcome, released)
 
-    def _left_out(self, message: Message, kind: type[Job], own: tuple[str, ...]) -> None:
+    def _left_out(self, message: Message, kind: type[Job], option_names: tuple[str, ...]) -> None:
         """Warn, once for each name, that a job lacks these options of its class."""
         self._kinds[message.job] = (*self._kinds[message.job][:2], ())
-        options = ", ".join(f"{one}={getattr(kind, one)!r}" for one in own)
+        options = ", ".join(f"{name}={getattr(kind, name)!r}" for name in option_names)
         self._warn(
             f"{message.job} {message.id} lacks the options of its class ({options}): it was "
             "dispatched by its name where the class is not imported, or before the class had them",
@@ -182,9 +184,9 @@ class Executor:
         error = error_of(state, message)
         outcome = Failing(state) if state.failing else outcomes.mark_failing(state)
         last = entries(state.history)[-1:] or [Entry(0, "failed")]
-        where = (message.job, claim.id, claim.queue, max(1, state.attempt))
+        fields = (message.job, claim.id, claim.queue, max(1, state.attempt))
         text = str(error)
-        event = events.Failed(*where, 0.0, last[0].cause, text, headers=message.headers)
+        event = events.Failed(*fields, 0.0, last[0].cause, text, headers=message.headers)
         return JobResult(outcome, event, error)
 
     def expired(self, ready: ReadyJob, late: int) -> JobResult | None:
@@ -193,8 +195,8 @@ class Executor:
         if ready.tried_before and self.failed_before(ready):
             return None
         claim, message = ready.claim, ready.message
-        where = (message.job, claim.id, claim.queue, claim.state.attempt)
-        return JobResult(EXPIRE, events.Expired(*where, late=late / 1e6))
+        fields = (message.job, claim.id, claim.queue, claim.state.attempt)
+        return JobResult(EXPIRE, events.Expired(*fields, late=late / 1e6))
 
     def limits(self, ready: ReadyJob) -> JobResult | tuple[Declared, ...]:
         """Build the job and call its `rate_limit()`; return a JobResult if that raised."""
@@ -216,8 +218,8 @@ class Executor:
     ) -> JobResult | None:
         """Return what the engine's answer means for the job; None if it may start."""
         if answer.stale:  # the engine also refuses to take it back; only that is reported
-            where = (ready.message.job, ready.claim.id, ready.claim.queue, 0)
-            event = events.Limited(*where, how="released", key=rules[0].key, wait=0.0)
+            fields = (ready.message.job, ready.claim.id, ready.claim.queue, 0)
+            event = events.Limited(*fields, how="released", key=rules[0].key, wait=0.0)
             return JobResult(GIVE_BACK, event)
         if answer.not_yet:
             return RETURNED_RESULT
@@ -254,13 +256,13 @@ class Executor:
         try:
             enter(job, name)
         except BaseException as raised:  # noqa: BLE001  # a hook does not change the outcome
-            where = (ready.message.job, ready.claim.id)
-            return events.HookFailed(*where, name, describe(raised), traceback_of(raised))
+            fields = (ready.message.job, ready.claim.id)
+            return events.HookFailed(*fields, name, describe(raised), traceback_of(raised))
         return None
 
     def _raised(self, ready: ReadyJob, raised: BaseException, seconds: float) -> JobResult:
         message, claim = ready.message, ready.claim
-        tries, where = ready.tries, ready.where
+        tries, fields = ready.tries, ready.where
         if isinstance(raised, Hold):
             return self._held(ready, raised, seconds)
         error, cause, delay = judge(raised)
@@ -276,12 +278,12 @@ class Executor:
         line = self._line(cause, text, tries, trace)
         outcome = outcomes.retry_or_fail(message, claim.state, line, delay, rule)
         if isinstance(outcome, Discard):
-            return JobResult(outcome, events.Discarded(*where, seconds, text), error, seconds)
+            return JobResult(outcome, events.Discarded(*fields, seconds, text), error, seconds)
         if isinstance(outcome, Failing):
-            failed = events.Failed(*where, seconds, cause, text, trace, message.headers)
+            failed = events.Failed(*fields, seconds, cause, text, trace, message.headers)
             return JobResult(outcome, failed, error, seconds)
         event = events.Retried(
-            *where,
+            *fields,
             attempts=rule.attempts or message.attempts,
             seconds=seconds,
             cause=cause,
@@ -303,22 +305,26 @@ class Executor:
         if ready.claim.admitted and ready.hooks.rate_limit and job is not None:
             try:
                 name = ready.message.job
-                rules = tuple(one.rule(name) for one in limits_of(job, name, ready.message.gate))
+                rules = tuple(
+                    limit.rule(name) for limit in limits_of(job, name, ready.message.gate)
+                )
             except BaseException:  # noqa: BLE001  # the hold is more important
                 return None
-        with_key = (at for at, one in enumerate(rules) if one.key == key and isinstance(one, Rule))
-        at = next(with_key, -1)
-        return Park(rules, at) if at >= 0 else None
+        with_key = (
+            index for index, rule in enumerate(rules) if rule.key == key and isinstance(rule, Rule)
+        )
+        first = next(with_key, -1)
+        return Park(rules, first) if first >= 0 else None
 
     def _snoozed(self, ready: ReadyJob, delay: int, seconds: float) -> JobResult:
-        message, where = ready.message, ready.where
+        message, fields = ready.message, ready.where
         line = self._line("snoozed", "", ready.tries)
         outcome, count = outcomes.snooze(message, ready.claim.state, line, delay)
         if isinstance(outcome, Failing):
             error = error_of(outcome.state, message)
-            failed = events.Failed(*where, seconds, "failed", str(error), headers=message.headers)
+            failed = events.Failed(*fields, seconds, "failed", str(error), headers=message.headers)
             return JobResult(outcome, failed, error, seconds)
-        snoozed = events.Snoozed(*where, seconds, delay=delay / 1e6, snoozes=count)
+        snoozed = events.Snoozed(*fields, seconds, delay=delay / 1e6, snoozes=count)
         return JobResult(outcome, snoozed, None, seconds)
 
     def _limited(
@@ -328,28 +334,28 @@ class Executor:
         rules: tuple[Asked, ...],
         refused: Admission,
     ) -> JobResult:
-        message, where, at = ready.message, ready.where, refused.rule
-        limit, rule, wait = limits[at], rules[at], refused.wait / 1_000_000
-        parked = partial(events.Limited, *where, how="parked", key=rule.key)
+        message, fields, index = ready.message, ready.where, refused.rule
+        limit, rule, wait = limits[index], rules[index], refused.wait / 1_000_000
+        parked = partial(events.Limited, *fields, how="parked", key=rule.key)
         if not (isinstance(limit, Limit) and isinstance(rule, Rule)):  # a gate
             if refused.held:  # parked under the gate, it could be claimed before the hold ends
                 return JobResult(HoldKey(rule.key, 0), parked(wait=wait))
-            return JobResult(Park(rules, at), parked(wait=0.0))
+            return JobResult(Park(rules, index), parked(wait=0.0))
         if refused.held or (limit.on_limit or message.on_limit) == "park":
-            return JobResult(Park(rules, at), parked(wait=wait))
-        most = refused.limit or rule.limit  # a person may have set another limit than the code
-        allowed = units.limit_rule(most, rule.window / 1e6, sliding=rule.sliding)
+            return JobResult(Park(rules, index), parked(wait=wait))
+        maximum = refused.limit or rule.limit  # a person may have set another limit than the code
+        allowed = units.limit_rule(maximum, rule.window / 1e6, sliding=rule.sliding)
         error = RateLimitExhausted(f"limit {rule.key} ({allowed}) is used up")
         line = self._line("limited", describe(error), ready.tries)
         later = round(limit.jitter * limit.window * random.random())
         outcome = outcomes.hold_back(message, ready.claim.state, line, rule, refused.until + later)
         if isinstance(outcome, Failing):
             text = describe(error)
-            failed = events.Failed(*where, 0.0, "limited", text, "", message.headers)
+            failed = events.Failed(*fields, 0.0, "limited", text, "", message.headers)
             return JobResult(outcome, failed, error)
-        left = message.attempts - ready.tries
+        remaining = message.attempts - ready.tries
         wait = (refused.wait + later) / 1_000_000
-        event = events.Limited(*where, how="released", key=rule.key, wait=wait, left=left)
+        event = events.Limited(*fields, how="released", key=rule.key, wait=wait, left=remaining)
         return JobResult(outcome, event)
 
     def _bury(self, claim: Claim, job: str, error: str, expires: int = 0) -> JobResult:

@@ -44,8 +44,8 @@ class Prefetch:
         if ran:
             if ran > MAX_DURATION:  # noqa: PLR1730  # `min` takes 60 ns, for each job
                 ran = MAX_DURATION
-            known = self._by_job.get(job, ran)
-            self._by_job[job] = known + (ran - known) * (0.5 if ran > known else 0.2)
+            usual = self._by_job.get(job, ran)
+            self._by_job[job] = usual + (ran - usual) * (0.5 if ran > usual else 0.2)
         if seconds > BATCH_SECONDS:
             seconds = BATCH_SECONDS
             ran = min(ran, BATCH_SECONDS)

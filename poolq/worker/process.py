@@ -184,6 +184,6 @@ def _warn(registry: Registry, setup: WorkerSetup) -> None:
     if not registry.names():
         warn("the application defines no job; name its modules with --app")
     for kind in registry.jobs():
-        for given, meant in misspelled(kind, OPTIONS):
-            text = f"job {job_name(kind)} has an attribute {given}; did you mean {meant}?"
+        for attribute, meant in misspelled(kind, OPTIONS):
+            text = f"job {job_name(kind)} has an attribute {attribute}; did you mean {meant}?"
             warn(text)

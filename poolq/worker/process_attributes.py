@@ -77,6 +77,6 @@ def _inode_of_working_directory() -> tuple[int, int] | None:
 def _is_lower(present: tuple[int, int], wanted: tuple[int, int]) -> bool:
     return any(
         (inf if limit == resource.RLIM_INFINITY else limit)
-        < (inf if other == resource.RLIM_INFINITY else other)
-        for limit, other in zip(present, wanted, strict=True)
+        < (inf if wanted_limit == resource.RLIM_INFINITY else wanted_limit)
+        for limit, wanted_limit in zip(present, wanted, strict=True)
     )

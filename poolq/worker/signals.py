@@ -37,8 +37,8 @@ class WorkerSignals(ChildSignals):
         for number in _TIMER_SIGNALS:
             handler = signal.getsignal(number)
             if handler is not None:  # else it was set in C
-                known = signal.Handlers(handler) if isinstance(handler, int) else handler
-                self._handlers[number] = known
+                original = signal.Handlers(handler) if isinstance(handler, int) else handler
+                self._handlers[number] = original
         self._handle_alarm = _handler_of(_ALRM)
 
     def restore(self) -> None:

@@ -36,13 +36,13 @@ class Refusals:
 
     def end_batch(self) -> None:
         """Keep only refusals by full limits. The others are valid only for the jobs of one step."""
-        self._known = {rules: one for rules, one in self._known.items() if one[0].limit}
+        self._known = {rules: refusal for rules, refusal in self._known.items() if refusal[0].limit}
 
     def find(self, rules: Rules, now: int) -> Admission | None:
         """Return what the engine would answer, or None if that is unknown."""
-        if (known := self._known.get(rules)) is None:
+        if (refusal := self._known.get(rules)) is None:
             return None
-        answer, since, until = known
+        answer, since, until = refusal
         if not since <= now < until:
             return None
         return answer._replace(wait=answer.until - now) if answer.limit else answer
@@ -93,7 +93,7 @@ class Starts:
 
     def ask(self, ready: ReadyJob, limits: tuple[Declared, ...]) -> JobResult | None:
         """Return None if the job may start, otherwise its result. Raises EngineError."""
-        rules = tuple(one.rule(ready.message.job) for one in limits)
+        rules = tuple(limit.rule(ready.message.job) for limit in limits)
         windows = windows_of(rules)
         now = self._buffer.engine_time()
         answer = None if ready.claim.asks else self._refusals.find(rules, now)

@@ -65,7 +65,7 @@ class Watcher:
             self.start()
 
     def _watch(self) -> None:
-        rest = threading.Event()
+        pause = threading.Event()
         while True:
             self._armed.wait()
             if not self.running_since:
@@ -73,10 +73,10 @@ class Watcher:
                 # write to one file. Wait until it has ended instead of checking every 20 ms.
                 with self._lock:
                     pass
-            rest.wait(self._until_long() / 1e9)
+            pause.wait(self._until_long() / 1e9)
             if (since := self.running_since) and self._is_long():
                 used = self._used_cpu()
-                rest.wait(CONFIRM_DELAY / 1e9)
+                pause.wait(CONFIRM_DELAY / 1e9)
                 if self._is_starved(used) or self.running_since != since:
                     continue
                 self._title.show_job(*self._row.running_job(), monotonic_ns())
@@ -84,7 +84,7 @@ class Watcher:
                     if self._is_long():  # check again after waiting for the lock
                         self._clear_once()
                 if self._failures:
-                    rest.wait(ExponentialPause().pause(self._failures, random.random()))
+                    pause.wait(ExponentialPause().pause(self._failures, random.random()))
 
     def _clear_once(self) -> None:
         """Call `clear`. Stop watching until the next claim if nothing is left to do meanwhile."""

@@ -96,7 +96,7 @@ class SQLEngine(Engine):
             while stored < len(pushes):
                 stored += new_jobs.store(session, pushes[stored:], holders)
         except EngineUnavailable as error:
-            error.ids = tuple(one.id for one in pushes[stored:] if one.id not in holders)
+            error.ids = tuple(push.id for push in pushes[stored:] if push.id not in holders)
             raise
         ids = list(map(_id_of, pushes))
         return [holders.get(id_, id_) for id_ in ids] if holders else ids
@@ -112,8 +112,8 @@ class SQLEngine(Engine):
                 f" {self.redacted_url}: use poolq.after_commit, or an engine in your database"
             )
         user_sql = self.user_sql if notify else self.user_sql._replace(telling="")
-        made = UserTransaction(connection, user_sql, self._user_texts, self._check_database)
-        return made.store
+        transaction = UserTransaction(connection, user_sql, self._user_texts, self._check_database)
+        return transaction.store
 
     def _user_texts(self) -> RenderedSQL:
         """Return the statements for connections of the application."""
@@ -156,8 +156,8 @@ class SQLEngine(Engine):
         answer = session.transact(work, gives_way=True)
         if ctx.claimed:
             answer = answer._replace(claims=ctx.claims(), waited=ctx.waited())
-        for where, end in ctx.scan_ends:
-            self._cursors.note(*where, end, ctx.now)
+        for position, end in ctx.scan_ends:
+            self._cursors.note(*position, end, ctx.now)
         self._remember(ctx)
         return answer
 
@@ -165,8 +165,10 @@ class SQLEngine(Engine):
         """Store what the next step needs to know about this one."""
         turns = ctx.turns.read(ctx.states, ctx.now)
         if ctx.queues is None and ctx.want > 0 and not ctx.replayed:
-            empty = {one.queue for one in ctx.states if not one.has_jobs and not one.has_slot}
-            served = dict.fromkeys([*ctx.tried, *(one.queue for one in ctx.claimed)])
+            empty = {
+                state.queue for state in ctx.states if not state.has_jobs and not state.has_slot
+            }
+            served = dict.fromkeys([*ctx.tried, *(claim.queue for claim in ctx.claimed)])
             turns = turns.served(list(served), empty)
         self._turns[ctx.worker] = turns
 
@@ -185,16 +187,16 @@ class SQLEngine(Engine):
                 if is_quick(rules):
                     ahead.note(key, 0.0, NOTHING)
                 return ADMITTED
-        known = self._last_claims, ahead
-        return admitting.admit(self.session, *known, rules, held, ended)
+        remembered = self._last_claims, ahead
+        return admitting.admit(self.session, *remembered, rules, held, ended)
 
     def _count_start(
         self,
         rules: Sequence[Asked],  # noqa: ARG002  # MySQL uses them
         held: tuple[str, base.Claim],  # noqa: ARG002  # as above
     ) -> bool:
-        """Count a start in a faster way than a transaction, if there is such a way for these rules.
-        Returns whether it was counted."""
+        """Count a start in a faster way than by a transaction, if there is such a way for these
+        rules. Returns whether the start was counted."""
         return False
 
     def accept(self, worker: str, deploy: int = 0) -> int:
@@ -213,14 +215,15 @@ class SQLEngine(Engine):
     # keepers
 
     def _load_due_states(self, queues: Queues) -> tuple[list[QueueState], int | None, int]:
-        """Return the queues that a waiter checks, when something is due elsewhere, and the time."""
+        """Return the queues that a waiter checks, when something comes due elsewhere, and the
+        server's time."""
         read = self.session.read
         if queues is not None:
             states = queue_discovery.load_states(read, queues)
             return states, None, states[0].now if states else 0
-        found = queue_discovery.look(read, self.session.skips)
-        names = [*found.names()[: queue_discovery.MAX_WAITED_QUEUES], *sorted(self._woken)]
-        return queue_discovery.load_states(read, names), found.next_due(), found.now
+        overview = queue_discovery.look(read, self.session.skips)
+        names = [*overview.names()[: queue_discovery.MAX_WAITED_QUEUES], *sorted(self._woken)]
+        return queue_discovery.load_states(read, names), overview.next_due(), overview.now
 
     def wake(self, queues: Queues) -> None:
         session = self.session
@@ -228,8 +231,8 @@ class SQLEngine(Engine):
             names = queue_discovery.look(session.read, session.skips).names()
         else:
             names = sorted(queues)
-        for some in in_chunks(names):
-            self._run(Query(wakeups.ARM, (some,)))
+        for chunk in in_chunks(names):
+            self._run(Query(wakeups.ARM, (chunk,)))
 
     def beat(self, node: str, info: bytes) -> dict[str, int]:
         def work(tx: Transaction) -> dict[str, int]:
@@ -240,16 +243,16 @@ class SQLEngine(Engine):
 
     def sweep(self, idle: int) -> bool:
         session, budget = self.session, self._cursors.sweeps
-        self._swept, more = limit_windows.sweep(session, self._swept)
-        more = effects.sweep(session) or more
-        more = concurrent_slots.sweep(session) or more
-        more = holds.sweep(session) or more
+        self._swept, has_more = limit_windows.sweep(session, self._swept)
+        has_more = effects.sweep(session) or has_more
+        has_more = concurrent_slots.sweep(session) or has_more
+        has_more = holds.sweep(session) or has_more
         if budget.has_time():
-            with budget.look():  # of which most reads the heads of queues
-                found = queue_discovery.look(session.read, session.skips)
-                busy = {*found.ready, *found.delayed, *found.slots}
-                more = idle_queues.sweep(session, idle, sorted(busy)) or more
-        return more
+            with budget.look():  # most of this time goes into reading the heads of queues
+                overview = queue_discovery.look(session.read, session.skips)
+                busy = {*overview.ready, *overview.delayed, *overview.slots}
+                has_more = idle_queues.sweep(session, idle, sorted(busy)) or has_more
+        return has_more
 
     def cancel_requests(self, node: str) -> list[base.CancelRequest]:
         return cancelling.cancel_requests(self.session, node)
@@ -271,7 +274,8 @@ class SQLEngine(Engine):
     # administration
 
     def counts(self) -> list[base.QueueCounts]:
-        """For more jobs than `Session.counted`, a server returns its estimate, SQLite `counted`."""
+        """If there are more jobs than `Session.counted`, a server returns its estimate, and SQLite
+        returns `counted`."""
         return queue_counts.counts(self.session)
 
     def totals(self) -> base.Totals:
@@ -331,10 +335,10 @@ class SQLEngine(Engine):
         """Change these jobs in a few transactions. Returns the ids that were found."""
         distinct = list(dict.fromkeys(ids))
         parts = in_chunks(distinct, stored_jobs.MAX_CHANGED)
-        found: list[str] = []
-        for some in parts:
-            found += self.session.transact(lambda tx, ids=some: change(tx, ids))  # type: ignore[misc]  # mypy: no lambda defaults
-        return found
+        changed: list[str] = []
+        for chunk in parts:
+            changed += self.session.transact(lambda tx, ids=chunk: change(tx, ids))  # type: ignore[misc]  # mypy: no lambda defaults
+        return changed
 
     def request_cancel(self, ids: Sequence[str], grace: int) -> list[str]:
         work = partial(cancelling.request_cancel, ids=ids, grace=grace)
@@ -352,12 +356,12 @@ class SQLEngine(Engine):
 
     def purge(self, queue: str, progress: Callable[[int], object] | None = None) -> int:
         gone = 0
-        for some in stored_jobs.purge(self.session, queue):
-            gone += some
+        for cancelled in stored_jobs.purge(self.session, queue):
+            gone += cancelled
             if progress is not None:
                 progress(gone)
         return gone
 
     def now(self) -> int:
-        at: int = self.session.read(limit_windows.SERVER_CLOCK)[0].rows[0][0]
-        return at
+        time: int = self.session.read(limit_windows.SERVER_CLOCK)[0].rows[0][0]
+        return time

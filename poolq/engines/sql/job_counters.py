@@ -65,11 +65,11 @@ class CounterIncrements:
     def add(self, queue: str, name: str) -> None:
         self.counts[queue][COUNTER_NAMES.index(name)] += 1
 
-    def add_rows(self, found: QueryResult) -> None:
+    def add_rows(self, result: QueryResult) -> None:
         """Add the rows of WORKER_COUNTERS."""
-        for queue, *counts in found.rows:
-            mine = self.counts[to_text(queue)]
-            mine[:] = [one + number(more) for one, more in zip(mine, counts, strict=True)]
+        for queue, *counts in result.rows:
+            sums = self.counts[to_text(queue)]
+            sums[:] = [old + number(count) for old, count in zip(sums, counts, strict=True)]
 
     def add_many(self, counts: Mapping[str, int], name: str) -> None:
         """Add to one counter of some queues."""
@@ -77,28 +77,30 @@ class CounterIncrements:
             self.counts[queue][COUNTER_NAMES.index(name)] += many
 
     def queries(self, appends: bool) -> list[Query | BatchQuery]:
-        """Return what adds them. `appends`: see `Transaction`."""
+        """Return the statements that add these counts. `appends`: see `Transaction`."""
         items = sorted(self.counts.items())
         if not items:
             return []
         if appends:
             return [BatchQuery(APPEND_COUNTERS, [(queue, *counts) for queue, counts in items])]
-        return [BatchQuery(ADD_COUNTERS, [(self.worker, queue, *all_) for queue, all_ in items])]
+        return [
+            BatchQuery(ADD_COUNTERS, [(self.worker, queue, *counts) for queue, counts in items])
+        ]
 
 
-def read_totals(found: QueryResult) -> Totals:
+def read_totals(result: QueryResult) -> Totals:
     """Return the counters by queue, from the rows of QUEUE_TOTALS."""
     return {
         to_text(queue): dict(zip(COUNTER_NAMES, map(total, counts), strict=True))
-        for queue, *counts in found.rows
+        for queue, *counts in result.rows
     }
 
 
 class Folding:
-    """Adds up the counters that steps have appended. It begins after the last row that was added up
-    some time ago. No transaction lasts for as long, so there is nothing before that row; only
-    versions that are kept for a snapshot. `_ends`: the highest id of each round, and when it was.
-    """
+    """Adds up the counters that steps have appended. Each round begins after the last row that was
+    added up some time ago. No transaction lasts as long as that, so no rows to add are before it,
+    only old versions that are kept for a snapshot. `_ends`: when each round was, and its highest
+    id."""
 
     def __init__(self) -> None:
         self._ends: list[tuple[float, int]] = []
@@ -114,12 +116,12 @@ class Folding:
 
     def _take(self, tx: Transaction) -> list[int]:
         """Add up some rows. Returns their ids."""
-        (found,) = tx.run(Query(APPENDED, (self._after,)))
-        ids = [row[0] for row in found.rows]
+        (answer,) = tx.run(Query(APPENDED, (self._after,)))
+        ids = [row[0] for row in answer.rows]
         if ids:
             sums = CounterIncrements()
-            sums.add_rows(QueryResult([row[1:] for row in found.rows], 0))
-            tx.later(*(Query(DELETE_APPENDED, (some,)) for some in in_chunks(ids)))
+            sums.add_rows(QueryResult([row[1:] for row in answer.rows], 0))
+            tx.later(*(Query(DELETE_APPENDED, (chunk,)) for chunk in in_chunks(ids)))
             tx.later(*sums.queries(appends=False))
         return ids
 

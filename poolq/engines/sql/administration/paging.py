@@ -1,11 +1,11 @@
 """Lists the jobs of one status, a page at a time.
 
-A listing consists of sections. In the section "queue", the jobs of a queue are sorted by due time
-and id, and one queue follows the other. In the section "line", the jobs of a line are sorted by due
-time and id, and one line follows the other. A cursor is the position of the last job that was
-looked at, so it stays valid while jobs come and go.
+A listing consists of sections. The section "queue" lists one queue after the other, and sorts the
+jobs of a queue by due time and id. The section "line" lists one line after the other, and sorts the
+jobs of a line by due time and id. A cursor is the position of the last job that was looked at, so
+it stays valid while jobs come and go.
 
-The sections read only an index. Then the jobs that are on the page are read by id.
+The sections read only an index. Then the jobs on the page are read by id.
 """
 
 from collections.abc import Callable, Sequence
@@ -35,8 +35,8 @@ from poolq.engines.sql.location import (
 from poolq.engines.sql.queues.skip_scan import scan
 from poolq.engines.sql.session import Query, Session, in_chunks
 
-#: MAX_LOOKED_AT: how many queues or lines a page looks at. PER_ROUND_TRIP: from how many of them
-#: one round trip reads jobs.
+#: MAX_LOOKED_AT: how many queues or lines a page looks at. PER_ROUND_TRIP: how many of them one
+#: round trip reads jobs from.
 MAX_LOOKED_AT, PER_ROUND_TRIP = 1000, 20
 
 #: The comparisons in parentheses only matter for jobs that are due at the lower bound. Without
@@ -64,8 +64,8 @@ FAILED_IDS = IDS.replace("{jobs}", "{failed}")
 
 
 class Position(NamedTuple):
-    """The position of a job in a listing. `due`: when the job is due, was claimed or has failed,
-    because its section is sorted by this time."""
+    """The position of a job in a listing. `due`: when the job is due, was claimed or has failed;
+    its section is sorted by this time."""
 
     section: str
     place: str = ""
@@ -107,7 +107,7 @@ def page(listing: Listing, cursor: str | None, max_count: int) -> JobPage:
         return _failed(listing, cursor, max_count)
     sections = _SECTIONS[status]
     if limit is not None:
-        sections = tuple(one for one in sections if one == "line" and status != "ready")
+        sections = tuple(section for section in sections if section == "line" and status != "ready")
     if not sections:
         return JobPage([], None)
     after = Position(sections[0]) if cursor is None else _positions.decode(cursor)
@@ -118,8 +118,8 @@ def page(listing: Listing, cursor: str | None, max_count: int) -> JobPage:
     for section in sections[sections.index(after.section) :]:
         start = after if after.section == section else Position(section)
         # One job more than requested shows whether there are more.
-        found, following = _READERS[section](listing, start, max_count + 1 - len(jobs))
-        jobs += found
+        positions, following = _READERS[section](listing, start, max_count + 1 - len(jobs))
+        jobs += positions
         if following is not None or len(jobs) > max_count:
             break
     if len(jobs) > max_count:
@@ -132,18 +132,18 @@ def _encode(position: Position | None) -> str | None:
     return None if position is None else msgspec.json.encode(position).decode()
 
 
-def _read_jobs(listing: Listing, found: Sequence[Position]) -> list[StoredJob]:
-    """Return the jobs at these positions, without those that have left them in the meantime."""
-    ids = [one.id for one in found]
+def _read_jobs(listing: Listing, positions: Sequence[Position]) -> list[StoredJob]:
+    """Return the jobs at these positions, except those that have left them in the meantime."""
+    ids = [position.id for position in positions]
     sql = BRIEF_JOBS_BY_ID if listing.brief else JOBS_BY_ID
-    queries = [Query(sql, (some,)) for some in in_chunks(ids)]
+    queries = [Query(sql, (chunk,)) for chunk in in_chunks(ids)]
     jobs = {}
     for result in listing.session.read(*queries):
         for row in result.rows:
             job = stored(row)
             jobs[job.id] = job
-    here = (jobs.get(id_) for id_ in ids)
-    return [job for job in here if job is not None and job.status == listing.status]
+    listed = (jobs.get(id_) for id_ in ids)
+    return [job for job in listed if job is not None and job.status == listing.status]
 
 
 def _failed(listing: Listing, cursor: str | None, max_count: int) -> JobPage:
@@ -154,9 +154,9 @@ def _failed(listing: Listing, cursor: str | None, max_count: int) -> JobPage:
     args: tuple[object, ...] = (due, due, id_)
     if listing.queue is not None:
         sql, args = sql + OF_QUEUE, (*args, listing.queue)
-    (found,) = listing.session.read(Query(sql + NEWEST_FIRST, (*args, max_count + 1)))
-    jobs = [stored_failed(row) for row in found.rows[:max_count]]
-    if len(found.rows) <= max_count:
+    (answer,) = listing.session.read(Query(sql + NEWEST_FIRST, (*args, max_count + 1)))
+    jobs = [stored_failed(row) for row in answer.rows[:max_count]]
+    if len(answer.rows) <= max_count:
         return JobPage(jobs, None)
     return JobPage(jobs, _encode(Position("failed", due=jobs[-1].at, id=jobs[-1].id)))
 
@@ -166,8 +166,10 @@ def _running(listing: Listing, after: Position, want: int) -> Found:
     sql, args = NEXT_RUNNING, [after.due, after.due, after.id]
     if listing.queue is not None:
         sql, args = sql + OF_QUEUE, [*args, listing.queue]
-    (found,) = listing.session.read(Query(sql + RUNNING_ORDER, (*args, want)))
-    return [after._replace(due=number(at), id=to_text(id_)) for at, id_ in found.rows], None
+    (answer,) = listing.session.read(Query(sql + RUNNING_ORDER, (*args, want)))
+    return [
+        after._replace(due=number(taken_at), id=to_text(id_)) for taken_at, id_ in answer.rows
+    ], None
 
 
 def _in_queues(listing: Listing, after: Position, want: int) -> Found:
@@ -175,10 +177,10 @@ def _in_queues(listing: Listing, after: Position, want: int) -> Found:
     places = (QUEUED, RETURNED, DELAYED) if listing.status == "ready" else (DELAYED,)
     names, end = [listing.queue or after.queue], None
     if listing.queue is None:
-        some, end = _next_queues(listing, places, after.queue)
-        names += some
+        following, end = _next_queues(listing, places, after.queue)
+        names += following
     jobs = _next_jobs(
-        listing, [(Position("queue", queue=one), places) for one in names if one], after, want
+        listing, [(Position("queue", queue=name), places) for name in names if name], after, want
     )
     if end is None or len(jobs) == want:
         return jobs, None
@@ -192,13 +194,13 @@ def _next_queues(
     such queues, also return the name of the last queue that was looked at."""
     session = listing.session
     _, scans = scan(session.read, places, session.skips, after=after, enough=MAX_LOOKED_AT)
-    found: set[str] = set()
-    for place, (some, _) in zip(places, scans, strict=True):
+    queues: set[str] = set()
+    for place, (pairs, _) in zip(places, scans, strict=True):
         # A queue whose delayed jobs are all due later has nothing to list, so do not read it.
         ready = place == DELAYED and listing.status == "ready"
-        found.update(name for name, due in some if not ready or due <= listing.now)
-    end = min((to_text(one.end) for one in scans if one.end), default=None)
-    return sorted(name for name in found if end is None or name <= end), end
+        queues.update(name for name, due in pairs if not ready or due <= listing.now)
+    end = min((to_text(place_scan.end) for place_scan in scans if place_scan.end), default=None)
+    return sorted(name for name in queues if end is None or name <= end), end
 
 
 def _in_lines(listing: Listing, after: Position, want: int) -> Found:
@@ -213,27 +215,29 @@ def _in_lines(listing: Listing, after: Position, want: int) -> Found:
         sql, args = sql + " AND name = ?", [*args, listing.limit]
     if listing.status == "ready":  # lines with a later slot have no job whose window has ended
         sql, args = sql + " AND slot <= ?", [*args, listing.now]
-    (found,) = listing.session.read(Query(sql + LINE_ORDER, (*args, MAX_LOOKED_AT + 1)))
-    lines = [Position("line", to_text(place), to_text(queue)) for place, queue in found.rows]
-    jobs = _next_jobs(listing, [(one, (one.place,)) for one in lines[:MAX_LOOKED_AT]], after, want)
-    more = len(jobs) < want and len(lines) > MAX_LOOKED_AT
-    return jobs, lines[-1] if more else None
+    (answer,) = listing.session.read(Query(sql + LINE_ORDER, (*args, MAX_LOOKED_AT + 1)))
+    lines = [Position("line", to_text(place), to_text(queue)) for place, queue in answer.rows]
+    jobs = _next_jobs(
+        listing, [(line, (line.place,)) for line in lines[:MAX_LOOKED_AT]], after, want
+    )
+    has_more = len(jobs) < want and len(lines) > MAX_LOOKED_AT
+    return jobs, lines[-1] if has_more else None
 
 
 def _next_jobs(
     listing: Listing, groups: Sequence[tuple[Position, Sequence[str]]], after: Position, want: int
 ) -> list[Position]:
-    """Return the positions of the first jobs of these groups, behind the position `after`. A group
-    consists of the jobs of a queue in some places, sorted together."""
+    """Return the positions of the first jobs of these groups that follow the position `after`. A
+    group consists of the jobs that a queue has in some places, sorted together."""
     jobs: list[Position] = []
-    for some in (groups[:1], *in_chunks(groups[1:], PER_ROUND_TRIP)):
+    for chunk in (groups[:1], *in_chunks(groups[1:], PER_ROUND_TRIP)):
         queries = []
-        for group, places in some:
+        for group, places in chunk:
             is_same = (group.place, group.queue) == (after.place, after.queue)
             start = after if is_same else group
             queries += [_next_in(listing, place, group.queue, start, want) for place in places]
         answers = iter(listing.session.read(*queries))
-        for group, places in some:
+        for group, places in chunk:
             rows = [row for _ in places for row in next(answers).rows]
             keys = sorted((number(due), to_text(id_)) for due, id_ in rows)
             jobs += [group._replace(due=due, id=id_) for due, id_ in keys]
@@ -260,10 +264,10 @@ _READERS: dict[str, Callable[[Listing, Position, int], Found]] = {
 }
 
 
-def ids(session: Session, prefix: str, most: int) -> list[str]:
+def ids(session: Session, prefix: str, max_count: int) -> list[str]:
     """Return the first ids, sorted, that begin with `prefix`."""
     if not prefix.isascii():
         return []
-    args = (prefix, prefix + AFTER_ALL_IDS, most)
-    found = session.read(Query(IDS, args), Query(FAILED_IDS, args))
-    return sorted(to_text(id_) for result in found for (id_,) in result.rows)[:most]
+    args = (prefix, prefix + AFTER_ALL_IDS, max_count)
+    results = session.read(Query(IDS, args), Query(FAILED_IDS, args))
+    return sorted(to_text(id_) for result in results for (id_,) in result.rows)[:max_count]

@@ -45,7 +45,7 @@ COUNT_UP_TO = "SELECT COUNT(*) FROM (%s LIMIT ?) found"
 OLDEST_DUE = "SELECT {now}, oldest.due_at FROM (%s ORDER BY due_at LIMIT 1) oldest"
 COUNT_BY_QUEUE = """SELECT queue, COUNT(*) FROM (SELECT queue FROM {jobs}
     WHERE place >= ? AND place < ? LIMIT ?) found GROUP BY queue"""
-#: How many jobs were released until a window ends, and for how many of them the window has ended.
+#: How many jobs were released until their window ends, and for how many the window has ended.
 COUNT_RELEASED = """SELECT queue, COUNT(*), SUM(due) FROM (SELECT queue,
     CASE WHEN due_at <= {now} THEN 1 ELSE 0 END AS due FROM {jobs}
     WHERE place >= ? AND place < ? LIMIT ?) found GROUP BY queue"""
@@ -72,18 +72,18 @@ RELEASED_IN_LINE = f"{JOBS_IN_LINE} AND due_at > {{now}}"
 def totals(session: Session) -> Totals:
     """Return the counters of the queues that `counts` lists, and of forgotten ones under ""."""
     ranges = (CLAIMED_RANGE, PARKED_RANGE, RELEASED_RANGE)
-    counts = (Query(COUNT_BY_QUEUE, (*one, session.counted)) for one in ranges)
-    found = session.read(KNOWN_QUEUES, *counts)
-    names = {to_text(row[0]) for result in found for row in result.rows}
+    counts = (Query(COUNT_BY_QUEUE, (*bounds, session.counted)) for bounds in ranges)
+    results = session.read(KNOWN_QUEUES, *counts)
+    names = {to_text(row[0]) for result in results for row in result.rows}
     names = names.union([""], *queues_with_jobs(session.read, session.skips))
     sums: Totals = {}
-    for some in in_chunks(sorted(names)):
-        sums |= read_totals(session.read(Query(QUEUE_TOTALS, (some,)))[0])
+    for chunk in in_chunks(sorted(names)):
+        sums |= read_totals(session.read(Query(QUEUE_TOTALS, (chunk,)))[0])
     return sums
 
 
 def counts(session: Session) -> list[QueueCounts]:
-    known, running, parked, released = session.read(
+    queues, running, parked, released = session.read(
         KNOWN_QUEUES,
         Query(COUNT_BY_QUEUE, (*CLAIMED_RANGE, session.counted)),
         Query(COUNT_BY_QUEUE, (*PARKED_RANGE, session.counted)),
@@ -94,7 +94,7 @@ def counts(session: Session) -> list[QueueCounts]:
         for result in (running, parked, released)
     )
     over = Counter({to_text(queue): total(due) for queue, _, due in released.rows})
-    paused = {to_text(queue): bool(is_paused) for queue, is_paused in known.rows}
+    paused = {to_text(queue): bool(is_paused) for queue, is_paused in queues.rows}
     held = in_ready, in_returned, in_delayed, in_failed = queues_with_jobs(
         session.read, session.skips
     )
@@ -102,9 +102,9 @@ def counts(session: Session) -> list[QueueCounts]:
     asked += [(RETURNED_JOBS, queue) for queue in in_returned]
     asked += [(sql, queue) for sql in (DUE_JOBS, DELAYED_JOBS) for queue in in_delayed]
     asked += [(FAILED_JOBS, queue) for queue in in_failed]
-    found = _counted(session, [Query(sql, (queue,)) for sql, queue in asked])
-    many = Counter(dict(zip(asked, found, strict=True)))
-    ages = [one for one in asked if one[0] not in (DELAYED_JOBS, FAILED_JOBS) and many[one]]
+    numbers = _counted(session, [Query(sql, (queue,)) for sql, queue in asked])
+    many = Counter(dict(zip(asked, numbers, strict=True)))
+    ages = [pair for pair in asked if pair[0] not in (DELAYED_JOBS, FAILED_JOBS) and many[pair]]
     old = session.read(*(Query(OLDEST_DUE % sql, (queue,)) for sql, queue in ages))
     oldest = Counter[str]()
     for (_, queue), result in zip(ages, old, strict=True):
@@ -129,45 +129,51 @@ def counts(session: Session) -> list[QueueCounts]:
 
 def _counted(session: Session, queries: Sequence[Query]) -> list[int]:
     """Return how many rows each query finds, or an estimate if there are too many to count."""
-    most = session.counted
-    return _with_estimates(session, queries, _up_to(session, queries, most), most)
+    max_count = session.counted
+    return _with_estimates(session, queries, _up_to(session, queries, max_count), max_count)
 
 
 def _counted_together(session: Session, queries: Sequence[Query]) -> list[int]:
-    """Return the same as `_counted`, but count at most twice as many rows for all queries together
-    as `_counted` does for one. If some queries find few rows, more are counted for the others."""
+    """Return the same as `_counted`, but count fewer rows: for all queries together, at most twice
+    as many as `_counted` does for one. If some queries find few rows, more are counted for the
+    others."""
     share = max(1, session.counted // max(1, len(queries)))
     numbers = _up_to(session, queries, share)
-    long = [at for at, found in enumerate(numbers) if found >= share]
+    long = [index for index, count in enumerate(numbers) if count >= share]
     if 0 < len(long) < len(queries):
         share = session.counted // len(long)
-        more = _up_to(session, [queries[at] for at in long], share)
-        for at, found in zip(long, more, strict=True):
-            numbers[at] = found
+        recounted = _up_to(session, [queries[index] for index in long], share)
+        for index, count in zip(long, recounted, strict=True):
+            numbers[index] = count
     return _with_estimates(session, queries, numbers, share)
 
 
-def _up_to(session: Session, queries: Sequence[Query], most: int) -> list[int]:
-    found = session.read(*(Query(COUNT_UP_TO % ask.sql, (*ask.args, most)) for ask in queries))
-    return [result.rows[0][0] for result in found]
+def _up_to(session: Session, queries: Sequence[Query], max_count: int) -> list[int]:
+    results = session.read(
+        *(Query(COUNT_UP_TO % ask.sql, (*ask.args, max_count)) for ask in queries)
+    )
+    return [result.rows[0][0] for result in results]
 
 
 def _with_estimates(
     session: Session, queries: Sequence[Query], numbers: list[int], counted: int
 ) -> list[int]:
     """Return `numbers`, with the server's estimates for those that reached `counted`."""
-    many = [at for at, found in enumerate(numbers) if found >= counted]
-    for at, estimate in zip(many, session.estimate([queries[at] for at in many]), strict=True):
-        numbers[at] = max(numbers[at], estimate)
+    many = [index for index, count in enumerate(numbers) if count >= counted]
+    for index, estimate in zip(
+        many, session.estimate([queries[index] for index in many]), strict=True
+    ):
+        numbers[index] = max(numbers[index], estimate)
     return numbers
 
 
 def limits(session: Session) -> list[LimitUse]:
     """Return the limits that jobs wait for, gates with taken slots, and limits that people have
-    set. Holds, and then the windows that end next, fill the list up to MAX_LIMITS."""
+    set. The list is filled up to MAX_LIMITS, first with holds, then with the windows that end
+    next."""
     queries = Query(OPEN_WINDOWS), Query(LINES_AND_WINDOWS), Query(OVERRIDES), Query(OPEN_HOLDS)
-    opened, lines, found, held = session.read(*queries)
-    overrides = read_overrides(found.rows)
+    opened, lines, overridden, held = session.read(*queries)
+    overrides = read_overrides(overridden.rows)
     parked = [to_text(place).startswith(PARKED_PREFIX) for place, *_ in lines.rows]
     in_line = [
         Query(JOBS_IN_LINE if is_parked else RELEASED_IN_LINE, (place,))
@@ -175,15 +181,15 @@ def limits(session: Session) -> list[LimitUse]:
     ]
     waits = _counted_together(session, in_line)
     uses: dict[WindowName, LimitUse] = {}
-    for is_parked, (_, name, span, line_most, most, *row), waiting in zip(
+    for is_parked, (_, name, span, line_limit, window_limit, *row), waiting in zip(
         parked, lines.rows, waits, strict=True
     ):
-        window, left, starts = _window(span, row)
+        window, time_left, starts = _window(span, row)
         # A gate's row always has the limit. A window's row has it only while the window is open.
-        is_valid = left or (span == GATE_SPAN and most is not None)
-        rule = sanitize.rule(to_text(name), most if is_valid else line_most, span)
+        is_valid = time_left or (span == GATE_SPAN and window_limit is not None)
+        rule = sanitize.rule(to_text(name), window_limit if is_valid else line_limit, span)
         if waiting and rule is not None:
-            use = LimitUse(rule, window, 0, left, starts=starts)
+            use = LimitUse(rule, window, 0, time_left, starts=starts)
             use = uses.get(window_name(rule), use)
             slot_in = max(0, number(row[6]) - number(row[5]))
             uses[window_name(rule)] = (
@@ -192,23 +198,23 @@ def limits(session: Session) -> list[LimitUse]:
                 else use._replace(released=waiting)
             )
     uses |= _gates(session, uses)
-    holds = {to_text(name): number(rest) for name, rest in held.rows}
+    holds = {to_text(name): number(duration) for name, duration in held.rows}
     for key in list(holds)[: MAX_LIMITS - len(uses)]:
         entry = HeldKey(key)
         uses.setdefault(window_name(entry), LimitUse(entry, Window(0, 0), 0, 0))
-    others = [row for row in opened.rows if (to_text(row[0]), row[1]) not in uses]
-    others.sort(key=lambda row: (to_text(row[0]), abs(number(row[1]))) not in overrides)
-    for name, span, most, *window_row in others[: MAX_LIMITS - len(uses)]:
-        window, left, starts = _window(span, window_row)
-        rule = sanitize.rule(to_text(name), most, span)
-        if rule is not None and left:
-            uses[window_name(rule)] = LimitUse(rule, window, 0, left, starts=starts)
+    unlisted = [row for row in opened.rows if (to_text(row[0]), row[1]) not in uses]
+    unlisted.sort(key=lambda row: (to_text(row[0]), abs(number(row[1]))) not in overrides)
+    for name, span, window_limit, *window_row in unlisted[: MAX_LIMITS - len(uses)]:
+        window, time_left, starts = _window(span, window_row)
+        rule = sanitize.rule(to_text(name), window_limit, span)
+        if rule is not None and time_left:
+            uses[window_name(rule)] = LimitUse(rule, window, 0, time_left, starts=starts)
     _apply(overrides, uses)
     return sorted(use._replace(hold=holds.get(use.rule.key, 0)) for use in uses.values())
 
 
 def _apply(overrides: Mapping[WindowName, int], uses: dict[WindowName, LimitUse]) -> None:
-    """Let the limits that people have set replace those of the code."""
+    """Replace the limits of the code by those that people have set."""
     for (key, length), limit in overrides.items():
         shown = [uses[name] for span in (length, -length) if (name := (key, span)) in uses]
         for use in shown or [LimitUse(Rule(key, 0, length), Window(0, 0), 0, 0)]:
@@ -221,24 +227,24 @@ def _window(span: object, row: Sequence[object]) -> tuple[Window, int, int]:
     """Read a row (start, used, time until the window ends, starts, log, now). Returns the window,
     the time until it ends (a sliding one: until its first start no longer counts), and all starts.
     An ended window is returned without starts, because it delays no job."""
-    start, used, left, starts = map(number, row[:4])
+    start, used, time_left, starts = map(number, row[:4])
     span, now = number(span), number(row[5])
     if span < 0:
-        found = window_of(start_log(row[4]), -span, now)
-        return (found, found.start - span - now, starts) if found else (Window(0, 0), 0, starts)
-    return Window(start, used if left > 0 else 0), max(0, left), starts
+        window = window_of(start_log(row[4]), -span, now)
+        return (window, window.start - span - now, starts) if window else (Window(0, 0), 0, starts)
+    return Window(start, used if time_left > 0 else 0), max(0, time_left), starts
 
 
 def _gates(session: Session, waiting: Mapping[WindowName, LimitUse]) -> dict[WindowName, LimitUse]:
-    """Return the gates that have taken slots, and those that jobs wait for. `waiting`: includes the
-    gates that jobs wait for, with the limits of their lines."""
-    found = concurrent_slots.uses(session, MAX_LIMITS)
+    """Return the gates that have taken slots, and the gates that jobs wait for. `waiting` includes
+    the gates that jobs wait for, with the limits of their lines."""
+    used_gates = concurrent_slots.uses(session, MAX_LIMITS)
     parked = {use.rule.key: use for use in waiting.values() if isinstance(use.rule, Gate)}
-    made: dict[WindowName, LimitUse] = {}
-    for key in sorted({*found, *parked}):
+    gates: dict[WindowName, LimitUse] = {}
+    for key in sorted({*used_gates, *parked}):
         line = parked.get(key)
-        most, used, starts = found.get(key) or (line.rule.limit if line else 0, 0, -1)
-        rule = Gate(key, most)
+        limit, used, starts = used_gates.get(key) or (line.rule.limit if line else 0, 0, -1)
+        rule = Gate(key, limit)
         wait = line.parked if line else 0
-        made[window_name(rule)] = LimitUse(rule, Window(0, used), wait, 0, starts=starts)
-    return made
+        gates[window_name(rule)] = LimitUse(rule, Window(0, used), wait, 0, starts=starts)
+    return gates

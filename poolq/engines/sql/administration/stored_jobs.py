@@ -75,28 +75,30 @@ def find(session: Session, id_: str) -> StoredJob | None:
     find_job = Query(FIND_JOB, (id_,))
     # If a failed job is retried meanwhile, the first two queries may miss it. The third finds it.
     jobs, failures, again = session.read(find_job, Query(FIND_FAILED, (id_,)), find_job)
-    for read, found in ((stored, jobs), (stored_failed, failures), (stored, again)):
-        for row in found.rows:
+    for read, answer in ((stored, jobs), (stored_failed, failures), (stored, again)):
+        for row in answer.rows:
             job = read(row)
             return job._replace(holder=effects.holder(session, row[-1])) if row[-1] else job
     return None
 
 
 def stored(row: Row) -> StoredJob:
-    id_, queue, place, due, taken, now, expires_at, body, *state, tied = row
-    place, due, taken = to_text(place), number(due), number(taken)
+    id_, queue, place, due, taken_at, now, expires_at, body, *state, tied = row
+    place, due, taken_at = to_text(place), number(due), number(taken_at)
     worker = worker_at(place)
     if place in (QUEUED, RETURNED):
-        status, at = "ready", due
+        status, time = "ready", due
     elif place == DELAYED or place.startswith(RELEASED_PREFIX):
-        was_due = due if place == DELAYED else taken
-        status, at = ("ready", was_due) if due <= now else ("delayed", due)
+        was_due = due if place == DELAYED else taken_at
+        status, time = ("ready", was_due) if due <= now else ("delayed", due)
     else:
-        status, at = ("running", taken) if worker else ("parked", due)
-    where = to_text(id_), to_text(queue), status, at
+        status, time = ("running", taken_at) if worker else ("parked", due)
+    fields = to_text(id_), to_text(queue), status, time
     limit = "" if status == "ready" else limit_at(place)
-    kept = sanitize.blob(body), sanitize.state(state)
-    return StoredJob(*where, *kept, worker, limit, stored_key(tied), expires_at=number(expires_at))
+    contents = sanitize.blob(body), sanitize.state(state)
+    return StoredJob(
+        *fields, *contents, worker, limit, stored_key(tied), expires_at=number(expires_at)
+    )
 
 
 class Location(NamedTuple):
@@ -108,71 +110,78 @@ class Location(NamedTuple):
 
 def cancel(tx: Transaction, ids: Sequence[str], queue: str | None = None) -> list[str]:
     """Delete waiting jobs, if they are in this queue (None: any). Returns the ids that were found.
-    The counter of cancelled jobs is increased last, because that locks it."""
-    there = lock_waiting(tx, ids)
-    there = {id_: at for id_, at in there.items() if queue in (None, at.queue)}
-    tx.later(*(Query(DELETE_JOBS, (some,)) for some in in_chunks(list(there))))
-    close_empty(tx, there.values())
+    Increasing the counter of cancelled jobs locks it, so this is done last."""
+    locations = lock_waiting(tx, ids)
+    locations = {
+        id_: location for id_, location in locations.items() if queue in (None, location.queue)
+    }
+    tx.later(*(Query(DELETE_JOBS, (chunk,)) for chunk in in_chunks(list(locations))))
+    close_empty(tx, locations.values())
     changes = EffectChanges()
-    for id_, location in there.items():
+    for id_, location in locations.items():
         changes.finish(location.effects, id_)
     changes.write(tx)
     increments = CounterIncrements()
-    increments.add_many(Counter([at.queue for at in there.values()]), "cancelled")
+    increments.add_many(Counter([location.queue for location in locations.values()]), "cancelled")
     tx.at_end(*increments.queries(tx.appends))
-    return _in_order(ids, there)
+    return _in_order(ids, locations)
 
 
 def move(tx: Transaction, ids: Sequence[str], queue: str) -> list[str]:
     """Move waiting and failed jobs to a queue. Returns the ids that were found."""
-    there = lock_waiting(tx, ids)
-    leaving = {id_: at for id_, at in there.items() if at.queue != queue}
-    parked = [id_ for id_, at in leaving.items() if at.place.startswith(PARKED_PREFIX)]
-    others = sorted(set(leaving) - set(parked))
-    failed_ids = list(_lock_failed(tx, [id_ for id_ in ids if id_ not in there]))
+    locations = lock_waiting(tx, ids)
+    leaving = {id_: location for id_, location in locations.items() if location.queue != queue}
+    parked = [id_ for id_, location in leaving.items() if location.place.startswith(PARKED_PREFIX)]
+    unparked = sorted(set(leaving) - set(parked))
+    failed_ids = list(_lock_failed(tx, [id_ for id_ in ids if id_ not in locations]))
     if leaving or failed_ids:
         tx.later(Query(ADD_QUEUE, (queue,)))
     _open_released_lines(tx, leaving.values(), queue)
-    tx.later(*(Query(MOVE_PARKED, (queue, some)) for some in in_chunks(parked)))
-    tx.later(*(Query(MOVE_JOBS, (queue, some)) for some in in_chunks(others)))
+    tx.later(*(Query(MOVE_PARKED, (queue, chunk)) for chunk in in_chunks(parked)))
+    tx.later(*(Query(MOVE_JOBS, (queue, chunk)) for chunk in in_chunks(unparked)))
     close_empty(tx, leaving.values())
-    tx.later(*(Query(MOVE_FAILED, (queue, some)) for some in in_chunks(failed_ids)))
+    tx.later(*(Query(MOVE_FAILED, (queue, chunk)) for chunk in in_chunks(failed_ids)))
     wake(tx, [queue])
-    return _in_order(ids, {*there, *failed_ids})
+    return _in_order(ids, {*locations, *failed_ids})
 
 
-def _in_order(ids: Sequence[str], there: Collection[str]) -> list[str]:
-    return [id_ for id_ in dict.fromkeys(ids) if id_ in there]
+def _in_order(ids: Sequence[str], existing: Collection[str]) -> list[str]:
+    return [id_ for id_ in dict.fromkeys(ids) if id_ in existing]
 
 
 def lock_waiting(tx: Transaction, ids: Sequence[str]) -> dict[str, Location]:
     """Lock the wait lists (rows of `lines`) that these jobs are in, then the jobs. Returns the
-    locations of those that are not running."""
-    found: dict[str, Location] = {}
+    locations of the jobs that are not running."""
+    locations: dict[str, Location] = {}
     lines: set[tuple[str, str]] = set()
-    rest = sorted(set(ids))
+    remaining = sorted(set(ids))
     for _ in range(LOCK_ATTEMPTS):
-        new = {(at.place, at.queue) for at in _locations(tx, LOCATIONS, rest).values()} - lines
+        new = {
+            (location.place, location.queue)
+            for location in _locations(tx, LOCATIONS, remaining).values()
+        } - lines
         new = {line for line in new if is_line(line[0])}
         tx.run(*(Query(LOCK_LINE, line) for line in sorted(new)))
         lines |= new
-        locked = _locations(tx, LOCK_LOCATIONS, rest)
-        rest = []
-        for id_, at in locked.items():
-            if is_line(at.place) and (at.place, at.queue) not in lines:
-                rest.append(id_)  # it has moved to a line since its location was read
+        locked = _locations(tx, LOCK_LOCATIONS, remaining)
+        remaining = []
+        for id_, location in locked.items():
+            if is_line(location.place) and (location.place, location.queue) not in lines:
+                remaining.append(id_)  # it has moved to a line since its location was read
             else:
-                found[id_] = at
-        if not rest:
+                locations[id_] = location
+        if not remaining:
             break
-    return found
+    return locations
 
 
 def _locations(tx: Transaction, sql: str, ids: Sequence[str]) -> dict[str, Location]:
-    """Return the locations of these jobs, without those that are running."""
-    results = tx.run(*(Query(sql, (some,)) for some in in_chunks(ids)))
+    """Return the locations of these jobs, except the running ones."""
+    results = tx.run(*(Query(sql, (chunk,)) for chunk in in_chunks(ids)))
     rows = [
-        (to_text(id_), to_text(place), *rest) for one in results for id_, place, *rest in one.rows
+        (to_text(id_), to_text(place), *columns)
+        for result in results
+        for id_, place, *columns in result.rows
     ]
     return {
         id_: Location(place, to_text(queue), number(due), tied)
@@ -182,33 +191,37 @@ def _locations(tx: Transaction, sql: str, ids: Sequence[str]) -> dict[str, Locat
 
 
 def _open_released_lines(tx: Transaction, leaving: Collection[Location], queue: str) -> None:
-    """Limits have released some of the leaving jobs: open these limits' lines in the new queue."""
+    """Limits have released some of the leaving jobs. Open the lines of these limits in the new
+    queue."""
     ends: dict[tuple[str, str], int] = {}
     for place, old, due, _ in leaving:
         if place.startswith(RELEASED_PREFIX):
             ends[place, old] = min(due, ends.get((place, old), due))
-    found = tx.run(*(Query(LINES_LIMIT, line) for line in ends))
+    results = tx.run(*(Query(LINES_LIMIT, line) for line in ends))
     rows = [
         (place, queue, end, *limit)
-        for ((place, _), end), result in zip(ends.items(), found, strict=True)
+        for ((place, _), end), result in zip(ends.items(), results, strict=True)
         for limit in result.rows
     ]
     if rows:
         tx.later(BatchQuery(OPEN_RELEASED_LINE, sorted(rows)))
 
 
-def close_empty(tx: Transaction, left: Iterable[Location]) -> None:
-    """Delete the lines among these locations that have no jobs any more."""
-    lines = sorted({(at.place, at.queue) for at in left if is_line(at.place)})
-    found = tx.run(*(Query(HAS_JOBS, line) for line in lines))
-    empty = [line for line, result in zip(lines, found, strict=True) if not result.rows]
+def close_empty(tx: Transaction, locations: Iterable[Location]) -> None:
+    """Delete the lines at these locations that have no jobs any more."""
+    lines = sorted(
+        {(location.place, location.queue) for location in locations if is_line(location.place)}
+    )
+    results = tx.run(*(Query(HAS_JOBS, line) for line in lines))
+    empty = [line for line, result in zip(lines, results, strict=True) if not result.rows]
     tx.later(*(Query(DELETE_LINE, line) for line in empty))
 
 
 def purge(session: Session, queue: str) -> Iterator[int]:
     """Cancel the jobs that wait in a queue, first those in lines. After each transaction, yields
-    how many jobs it has cancelled. Each search begins at the due time where the last one ended. At
-    the head, it would skip all deleted jobs again, which InnoDB keeps in the index for a while."""
+    how many jobs it has cancelled. Each search begins at the due time where the last one ended.
+    InnoDB keeps deleted jobs in the index for a while. A search that began at the head would skip
+    all of them again."""
     for sql in (JOBS_IN_LINES, READY_JOBS, RETURNED_JOBS, DELAYED_JOBS):
         since = HEAD
         while True:
@@ -224,47 +237,47 @@ def purge(session: Session, queue: str) -> Iterator[int]:
 
 
 def stored_failed(row: Row) -> StoredJob:
-    id_, queue, at, body, *state, tied = row
-    where = to_text(id_), to_text(queue), "failed", number(at)
-    kept = sanitize.blob(body), sanitize.state(state)
-    return StoredJob(*where, *kept, unique=stored_key(tied))
+    id_, queue, failed_at, body, *state, tied = row
+    fields = to_text(id_), to_text(queue), "failed", number(failed_at)
+    contents = sanitize.blob(body), sanitize.state(state)
+    return StoredJob(*fields, *contents, unique=stored_key(tied))
 
 
 def retry(
     tx: Transaction, ids: Sequence[str], bodies: Mapping[str, bytes], expires: Mapping[str, int]
 ) -> list[str]:
-    """Put failed jobs back into their queues as new jobs. If another job has its unique key, a job
-    stays failed. Returns the ids of the jobs that were put back."""
+    """Put failed jobs back into their queues as new jobs. A job stays failed if another job has its
+    unique key. Returns the ids of the jobs that were put back."""
     locked = _lock_failed(tx, ids)
     stay = effects.take_for_retry(tx, {id_: locked[id_] for id_ in sorted(locked)})
-    there = [id_ for id_ in locked if id_ not in stay]
-    replaced = [(bodies[id_], id_) for id_ in there if id_ in bodies]
+    returning = [id_ for id_ in locked if id_ not in stay]
+    replaced = [(bodies[id_], id_) for id_ in returning if id_ in bodies]
     if replaced:
         tx.later(BatchQuery(REPLACE_BODY, replaced))
-    spans = [(expires[id_] or None, id_) for id_ in there if id_ in bodies and id_ in expires]
+    spans = [(expires[id_] or None, id_) for id_ in returning if id_ in bodies and id_ in expires]
     if spans:
         tx.later(BatchQuery(REPLACE_EXPIRES, spans))
     queues: set[str] = set()
-    for some in in_chunks(there):
-        (names,) = tx.run(Query(QUEUES_OF_FAILED, (some,)))
+    for chunk in in_chunks(returning):
+        (names,) = tx.run(Query(QUEUES_OF_FAILED, (chunk,)))
         queues |= {to_text(name) for (name,) in names.rows}
-        tx.later(Query(RETRY_FAILED, (some,)), Query(DELETE_FAILED, (some,)))
+        tx.later(Query(RETRY_FAILED, (chunk,)), Query(DELETE_FAILED, (chunk,)))
     wake(tx, queues)
-    return _in_order(ids, set(there))
+    return _in_order(ids, set(returning))
 
 
 def forget(tx: Transaction, ids: Sequence[str]) -> list[str]:
     """Delete failed jobs. Returns the ids that were found."""
-    there = _lock_failed(tx, ids)
-    tx.later(*(Query(DELETE_FAILED, (some,)) for some in in_chunks(list(there))))
+    failed = _lock_failed(tx, ids)
+    tx.later(*(Query(DELETE_FAILED, (chunk,)) for chunk in in_chunks(list(failed))))
     changes = EffectChanges()
-    for id_, stored_effects in there.items():
+    for id_, stored_effects in failed.items():
         changes.finish(stored_effects, id_)
     changes.write(tx)
-    return _in_order(ids, set(there))
+    return _in_order(ids, set(failed))
 
 
 def _lock_failed(tx: Transaction, ids: Sequence[str]) -> dict[str, object]:
-    """Of these jobs, lock those that have failed. Returns their effects by id."""
-    found = tx.run(*(Query(LOCK_FAILED, (some,)) for some in in_chunks(ids)))
-    return {to_text(id_): tied for one in found for id_, tied in one.rows}
+    """Lock those of these jobs that have failed. Returns their effects by id."""
+    results = tx.run(*(Query(LOCK_FAILED, (chunk,)) for chunk in in_chunks(ids)))
+    return {to_text(id_): tied for result in results for id_, tied in result.rows}

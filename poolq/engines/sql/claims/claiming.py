@@ -98,10 +98,10 @@ class StepContext(msgspec.Struct):
     `bytes_left`: how many more bytes of bodies may be claimed. `states`: the queues' states, as
     this step has read them. `served`: whether jobs of a line were claimed, or jobs of its queue
     that were due earlier. `scan_ends`: the ranges from which jobs were claimed, each with the
-    position of the last one. `now`: the server's time. `deploy`: the deploy of the worker's code.
+    position of its last job. `now`: the server's time. `deploy`: the deploy of the worker's code.
     `replayed`: whether the request was a repetition, so that no queue was examined. `looked`:
-    whether the first states are those of a look (see `cursors.py`). `looks`: whether states must be
-    read again for one, because too few jobs were found. `has_lines`: whether the transaction may
+    whether the first states are those of a look (see `cursors.py`). `looks`: whether a look must
+    read states again, because too few jobs were found. `has_lines`: whether the transaction may
     have locked lines."""
 
     worker: str
@@ -132,25 +132,25 @@ class StepContext(msgspec.Struct):
 
     def claims(self) -> list[Claim]:
         """Return the claims. Called after the transaction, when nothing is locked any more."""
-        made: list[Claim] = []
+        claims: list[Claim] = []
         request = self.request
         for queue, rows, granted, asks, gated in self.claimed:
-            for at, (id_, stored, *kept, _) in enumerate(rows, len(made)):
-                if any(kept):
-                    body, known = body_and_state(stored, kept[:4])
-                    lasts, expires_at, tied = read_rare(kept[4])
+            for index, (id_, stored, *columns, _) in enumerate(rows, len(claims)):
+                if any(columns):
+                    body, job_state = body_and_state(stored, columns[:4])
+                    lasts, expires_at, tied = read_rare(columns[4])
                     admitted = granted or lasts > self.now
                     claim = (
-                        id_, request, at, queue, body, known, admitted, asks, tied, gated,
+                        id_, request, index, queue, body, job_state, admitted, asks, tied, gated,
                         expires_at,
                     )  # fmt: skip
                 else:
                     body = stored if type(stored) is bytes else blob(stored)
                     claim = (
-                        id_, request, at, queue, body, INITIAL, granted, asks, b"", gated, 0,
+                        id_, request, index, queue, body, INITIAL, granted, asks, b"", gated, 0,
                     )  # fmt: skip
-                made.append(_new(Claim, claim))
-        return made
+                claims.append(_new(Claim, claim))
+        return claims
 
     def waited(self) -> int:
         """Return `Step.waited`, for how long the first claimed job has been due."""
@@ -177,7 +177,7 @@ class StepContext(msgspec.Struct):
     def ranges(
         self, queue: str, is_delayed_due: bool, from_heads: bool = False
     ) -> list[ClaimRange]:
-        """Return the ranges from which a claim of the queue's jobs reads."""
+        """Return the ranges that a claim of the queue's jobs reads."""
         back = self.cursors.keeps and self.cursors.of(queue, RETURNED)
         places = [QUEUED, *([DELAYED] if is_delayed_due else []), *([RETURNED] if back else [])]
         return [
@@ -186,20 +186,22 @@ class StepContext(msgspec.Struct):
         ]
 
 
-def body_and_state(body: object, kept: Sequence[object]) -> tuple[bytes, State]:
+def body_and_state(body: object, stored_state: Sequence[object]) -> tuple[bytes, State]:
     """Return a job's body and state, as far as they can be read."""
-    return unreadable_body("state", kept) if is_invalid_state(kept) else blob(body), state(kept)
+    return unreadable_body("state", stored_state) if is_invalid_state(stored_state) else blob(
+        body
+    ), state(stored_state)
 
 
 def claim_likely(
-    tx: Transaction, ctx: StepContext, one: QueueState, ranges: Ranges, answers: Answers
+    tx: Transaction, ctx: StepContext, queue_state: QueueState, ranges: Ranges, answers: Answers
 ) -> bool:
     """Claim the jobs that the first round trip found. If other jobs of the queue may come before
     them, claim none and return False."""
-    if _may_miss(ctx, one, ranges):
+    if _may_miss(ctx, queue_state, ranges):
         return False
     rows = answers[0].rows if len(ranges) == 1 else _in_order(answers)
-    behind = any(where.after for where in ranges)
+    behind = any(claim_range.after for claim_range in ranges)
     if behind and len(rows) < ctx.remaining and not ctx.looked and ctx.cursors.near.has_time():
         if not ctx.cursors.keeps:
             return False
@@ -209,21 +211,25 @@ def claim_likely(
             return False
     if rows:
         asked = ctx.remaining
-        rows = _mark_claimed(tx, ctx, ClaimedRows(one.queue, rows))
+        rows = _mark_claimed(tx, ctx, ClaimedRows(queue_state.queue, rows))
         _note_ends(ctx, ranges, answers, rows, asked)
     return True
 
 
-def _may_miss(ctx: StepContext, one: QueueState, ranges: Ranges) -> bool:
+def _may_miss(ctx: StepContext, queue_state: QueueState, ranges: Ranges) -> bool:
     """Return whether the queue has jobs before or beside these ranges, as its state shows."""
     if len(ranges) == 1 and not ctx.looked:
-        return one.is_delayed_due or one.returned is not None
-    starts = {where.place: where.after for where in ranges}
-    if one.is_delayed_due and DELAYED not in starts:
+        return queue_state.is_delayed_due or queue_state.returned is not None
+    starts = {claim_range.place: claim_range.after for claim_range in ranges}
+    if queue_state.is_delayed_due and DELAYED not in starts:
         return True
-    if one.returned is not None and RETURNED not in starts:
+    if queue_state.returned is not None and RETURNED not in starts:
         return True
-    firsts = {QUEUED: one.ready, DELAYED: one.delayed, RETURNED: one.returned}
+    firsts = {
+        QUEUED: queue_state.ready,
+        DELAYED: queue_state.delayed,
+        RETURNED: queue_state.returned,
+    }
     return ctx.looked and any(
         after is not None and (first := firsts[place]) is not None and first <= after[0]
         for place, after in starts.items()
@@ -233,40 +239,45 @@ def _may_miss(ctx: StepContext, one: QueueState, ranges: Ranges) -> bool:
 def _note_ends(
     ctx: StepContext, ranges: Ranges, answers: Answers, rows: Sequence[Row], asked: int
 ) -> None:
-    """Note the last of the jobs that were claimed from each of these ranges of a queue, or, on
-    PostgreSQL, that all were claimed. `asked`: how many each range was asked for."""
+    """Note the last job that was claimed from each of these ranges of a queue. On PostgreSQL, if
+    all jobs of a range were claimed, note that instead. `asked`: how many jobs were requested from
+    each range."""
     ids = {row[0] for row in rows} if len(ranges) > 1 else None
-    for where, found in zip(ranges, answers, strict=True):
-        mine = rows if ids is None else [row for row in found.rows if row[0] in ids]
-        if mine:
-            is_end = ctx.cursors.keeps and len(mine) == len(found.rows) < asked
-            ctx.scan_ends.append((where, (END, "") if is_end else (mine[-1][-1], mine[-1][0])))
+    for claim_range, answer in zip(ranges, answers, strict=True):
+        claimed = rows if ids is None else [row for row in answer.rows if row[0] in ids]
+        if claimed:
+            is_end = ctx.cursors.keeps and len(claimed) == len(answer.rows) < asked
+            ctx.scan_ends.append(
+                (claim_range, (END, "") if is_end else (claimed[-1][-1], claimed[-1][0]))
+            )
 
 
 def claim_from_lines(
-    tx: Transaction, ctx: StepContext, one: QueueState, lines: DueLines
+    tx: Transaction, ctx: StepContext, queue_state: QueueState, lines: DueLines
 ) -> QueueState:
     """Return released jobs to the queue. Then claim parked jobs of one line, with slots, or a
     parked job that must ask for its slot. If the queue's other jobs were due earlier, claim those
     instead. Returns the queue's new state. `lines`: the queue's due lines, locked."""
-    queue, wanted = one.queue, ctx.remaining
+    queue, wanted = queue_state.queue, ctx.remaining
     if lines.released:
         due = bring_back(tx, queue, lines, wanted)
         if due is not None:
             ctx.cursors.returned(queue, due)
-        ready = min((at for at in (due, one.ready) if at is not None), default=None)
-        one = one._replace(ready=ready)
-    found = _take_slots(tx, ctx, one, lines)
-    if isinstance(found, Grant):
-        asks = ctx.deploy if found.asks else 0
-        rows = ClaimedRows(queue, found.rows, found.granted, asks, found.limits is not None)
+        ready = min(
+            (due_at for due_at in (due, queue_state.ready) if due_at is not None), default=None
+        )
+        queue_state = queue_state._replace(ready=ready)
+    result = _take_slots(tx, ctx, queue_state, lines)
+    if isinstance(result, Grant):
+        asks = ctx.deploy if result.asks else 0
+        rows = ClaimedRows(queue, result.rows, result.granted, asks, result.limits is not None)
         _mark_claimed(tx, ctx, rows)
-        if found.limits is not None:
-            id_ = to_text(found.rows[0][0])
-            found.limits.take_slots(tx, found.rules, id_)
+        if result.limits is not None:
+            id_ = to_text(result.rows[0][0])
+            result.limits.take_slots(tx, result.rules, id_)
             tx.later(Query(MARK_GATED, (id_,)))
     ctx.served |= ctx.remaining < wanted
-    return one
+    return queue_state
 
 
 def claim_asking(tx: Transaction, ctx: StepContext, queue: str, head: Row) -> None:
@@ -275,30 +286,30 @@ def claim_asking(tx: Transaction, ctx: StepContext, queue: str, head: Row) -> No
 
 
 def _take_slots(
-    tx: Transaction, ctx: StepContext, one: QueueState, lines: DueLines
+    tx: Transaction, ctx: StepContext, queue_state: QueueState, lines: DueLines
 ) -> Grant | int | None:
     """Take slots for parked jobs. If the queue's other jobs were due earlier, claim those instead.
     If other workers have already claimed them all, take the slots after all."""
 
     def parked() -> Iterator[Line]:
         kinds: list[Iterable[Line]] = [lines.parked[:MAX_TRIED]]
-        if one.gate is not None:
-            kinds.append(lock_first_lines(tx, one.queue, one.gate))
+        if queue_state.gate is not None:
+            kinds.append(lock_first_lines(tx, queue_state.queue, queue_state.gate))
         # The order alternates, even if the worker comes here only in every second or fourth step.
         return chain(*(reversed(kinds) if ctx.request.bit_count() % 2 else kinds))
 
     room = max(1, ctx.bytes_left // SMALL_BODY_BYTES)
     want = min(ctx.remaining, room)
-    take = partial(grant, tx, one.queue, ctx.now, ctx.deploy, want)
-    found = take(parked(), oldest=one.oldest)
-    if isinstance(found, int):
+    take = partial(grant, tx, queue_state.queue, ctx.now, ctx.deploy, want)
+    result = take(parked(), oldest=queue_state.oldest)
+    if isinstance(result, int):
         wanted = ctx.remaining
-        claim_from(tx, ctx, [one], before=found)
+        claim_from(tx, ctx, [queue_state], before=result)
         if ctx.remaining == wanted:
-            found = take(parked())
-    if not isinstance(found, Grant) and len(lines.parked) > MAX_TRIED:
-        send_behind(tx, one.queue, lines.parked[:MAX_TRIED], ctx.now)
-    return found
+            result = take(parked())
+    if not isinstance(result, Grant) and len(lines.parked) > MAX_TRIED:
+        send_behind(tx, queue_state.queue, lines.parked[:MAX_TRIED], ctx.now)
+    return result
 
 
 def claim_from(
@@ -306,58 +317,67 @@ def claim_from(
 ) -> None:
     """Claim as many jobs as the step still wants from these queues, but none from their lines.
     `before`: claim only jobs that were due before this time."""
-    busy = [one for one in queues if one.has_jobs]
-    tx.later(*(Query(ADD_QUEUE, (one.queue,)) for one in busy if not one.known))
-    for some in in_chunks(busy, QUEUES_PER_EXCHANGE):
+    busy = [queue_state for queue_state in queues if queue_state.has_jobs]
+    tx.later(
+        *(Query(ADD_QUEUE, (queue_state.queue,)) for queue_state in busy if not queue_state.known)
+    )
+    for chunk in in_chunks(busy, QUEUES_PER_EXCHANGE):
         if ctx.remaining:
-            _claim_in_one_exchange(tx, ctx, some, before)
+            _claim_in_one_exchange(tx, ctx, chunk, before)
 
 
 def has_enough(tx: Transaction, ctx: StepContext, queues: Sequence[QueueState]) -> bool:
     """Return whether these queues have enough ready jobs, so that no line needs to be locked."""
-    busy = [one.queue for one in queues if one.has_jobs]
+    busy = [queue_state.queue for queue_state in queues if queue_state.has_jobs]
     if not busy:
         return False
     starts = [ctx.cursors.of(queue, QUEUED) if ctx.cursors.keeps else None for queue in busy]
-    found = tx.run(
+    answers = tx.run(
         *(
             Query(COUNT_READY, (queue, start[0] if start else BEGINNING, ctx.remaining))
             for queue, start in zip(busy, starts, strict=True)
         )
     )
-    return sum(int(result.rows[0][0]) for result in found) >= ctx.remaining
+    return sum(int(answer.rows[0][0]) for answer in answers) >= ctx.remaining
 
 
 def _claim_in_one_exchange(
     tx: Transaction, ctx: StepContext, queues: Sequence[QueueState], before: int | None
 ) -> None:
     behind = ctx.cursors.keeps  # otherwise, only the first claim of a step begins after a position
-    ranges = [ctx.ranges(one.queue, one.is_delayed_due, from_heads=not behind) for one in queues]
+    ranges = [
+        ctx.ranges(queue_state.queue, queue_state.is_delayed_due, from_heads=not behind)
+        for queue_state in queues
+    ]
     asked = ctx.remaining
-    found = iter(tx.run(*(one.query(asked) for some in ranges for one in some)))
-    for one, mine in zip(queues, ranges, strict=True):
-        answers = [next(found) for _ in mine]
+    results = iter(
+        tx.run(
+            *(claim_range.query(asked) for queue_ranges in ranges for claim_range in queue_ranges)
+        )
+    )
+    for queue_state, queue_ranges in zip(queues, ranges, strict=True):
+        answers = [next(results) for _ in queue_ranges]
         rows = _in_order(answers) if len(answers) > 1 else answers[0].rows
         if before is not None:
             rows = [row for row in rows if number(row[-1]) < before]
-        rows = _mark_claimed(tx, ctx, ClaimedRows(one.queue, rows))
+        rows = _mark_claimed(tx, ctx, ClaimedRows(queue_state.queue, rows))
         if behind and rows:
-            _note_ends(ctx, mine, answers, rows, asked)
+            _note_ends(ctx, queue_ranges, answers, rows, asked)
 
 
-def _in_order(found: Answers) -> list[Row]:
+def _in_order(answers: Answers) -> list[Row]:
     """Merge the jobs of several locations, sorted by due time, then id."""
-    rows = [row for one in found for row in one.rows]
+    rows = [row for answer in answers for row in answer.rows]
     return sorted(rows, key=lambda row: (number(row[-1]), to_text(row[0])))
 
 
-def _mark_claimed(tx: Transaction, ctx: StepContext, found: ClaimedRows) -> Sequence[Row]:
-    """Claim as many of these jobs as the step still wants, and as CLAIM_BYTES allows. Returns
-    them."""
+def _mark_claimed(tx: Transaction, ctx: StepContext, jobs: ClaimedRows) -> Sequence[Row]:
+    """Claim as many of these jobs as the step still wants, and as CLAIM_BYTES allows. Returns the
+    claimed ones."""
     first = ctx.want - ctx.remaining
-    rows, ctx.bytes_left = _with_bodies(tx, found.rows[: ctx.remaining], ctx.bytes_left)
+    rows, ctx.bytes_left = _with_bodies(tx, jobs.rows[: ctx.remaining], ctx.bytes_left)
     if rows:
-        ctx.claimed.append(found._replace(rows=rows))
+        ctx.claimed.append(jobs._replace(rows=rows))
         ctx.remaining -= len(rows)
         ids = [row[0] for row in rows]
         tx.later(*tx.claim_updates(claimed_by(ctx.worker), ctx.request, first, ids, ctx.now))
@@ -375,25 +395,25 @@ def _with_bodies(tx: Transaction, rows: Sequence[Row], room: int) -> tuple[Seque
     """Return the rows that may be claimed, with their bodies, and how many of the `room` bytes are
     left. If this number is negative, no more jobs may be claimed."""
     try:
-        left = room - sum([len(row[1]) for row in rows])
+        bytes_left = room - sum([len(row[1]) for row in rows])
     except TypeError:  # big bodies are None here
-        left = -1
-    return (rows, left) if left >= 0 else _with_big_bodies(tx, rows, room)
+        bytes_left = -1
+    return (rows, bytes_left) if bytes_left >= 0 else _with_big_bodies(tx, rows, room)
 
 
 def _with_big_bodies(tx: Transaction, rows: Sequence[Row], room: int) -> tuple[Sequence[Row], int]:
     sizes = _by_id(tx, BODY_SIZES, [row[0] for row in rows if row[1] is None])
-    taken: list[Row] = []
+    claimable: list[Row] = []
     for row in rows:
         if room < 0:
             break
-        taken.append(row)
+        claimable.append(row)
         room -= number(sizes.get(row[0])) if row[1] is None else len(blob(row[1]))
-    bodies = _by_id(tx, BODIES, [row[0] for row in taken if row[1] is None])
-    return [(row[0], bodies.get(row[0], row[1]), *row[2:]) for row in taken], room
+    bodies = _by_id(tx, BODIES, [row[0] for row in claimable if row[1] is None])
+    return [(row[0], bodies.get(row[0], row[1]), *row[2:]) for row in claimable], room
 
 
 def _by_id(tx: Transaction, sql: str, ids: Sequence[str]) -> dict[str, Any]:
     """Return the answers of BODY_SIZES or BODIES by job id."""
-    found = tx.run(*(Query(sql, (some,)) for some in in_chunks(ids)))
-    return dict(row for one in found for row in one.rows)
+    answers = tx.run(*(Query(sql, (chunk,)) for chunk in in_chunks(ids)))
+    return dict(row for answer in answers for row in answer.rows)

@@ -8,7 +8,8 @@ _MINE = f"""s.name, s.hash, CASE WHEN LENGTH(s.spec) <= {MAX_SPEC_BYTES} THEN s.
     s.due, s.at, s.declared, s.paused, s.last, s.job, s.ticks, s.skipped"""
 _COLUMNS = _MINE.replace("s.", "")
 _LIVING = "SELECT 1 FROM {declared} d, {nodes} n WHERE n.node = d.node AND d.name"
-#: Due schedules. The last column: whether a person has added it or a living node declares it.
+#: Due schedules. The last column: whether a person has added the schedule, or a living node
+#: declares it.
 DUE = f"""SELECT {_MINE}, s.declared = 0 OR EXISTS ({_LIVING} = s.name) FROM {{schedules}} s
     WHERE s.at <= {{now}} ORDER BY s.at, s.name LIMIT ?"""
 NEXT = "SELECT at FROM {schedules} WHERE at > {now} ORDER BY at LIMIT 1"

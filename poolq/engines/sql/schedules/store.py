@@ -1,8 +1,9 @@
 """Schedules on an SQL database (see `engines/schedule_store.py`).
 
 A transaction that changes what is declared, or depends on what is not declared, first locks the row
-of `schema`. So two declarations of one name do not overlap, and `look` sets no schedule aside that
-is being declared. A tick locks only its schedule, and skips it if another keeper has it.
+of `schema`. So two declarations of one name do not overlap. `look` does not set aside a schedule
+that is being declared. A tick locks only its schedule, and skips it if another keeper has locked
+it.
 """
 
 from collections.abc import Callable, Sequence
@@ -59,20 +60,22 @@ class SQLSchedules(ScheduleStore):
 
     def declare(self, node: str, deploy: int, schedules: Sequence[NewSchedule]) -> list[str]:
         def work(tx: Transaction) -> list[str]:
-            _, found, own = tx.run(
+            _, declared, declared_names = tx.run(
                 Query(LOCK_DECLARATIONS), Query(DECLARED, (node,)), Query(NAMES, (node,))
             )
-            if _declared(found) > deploy:
+            if _declared(declared) > deploy:
                 return []
-            gone = {to_text(name) for (name,) in own.rows} - {one.name for one in schedules}
+            gone = {to_text(name) for (name,) in declared_names.rows} - {
+                schedule.name for schedule in schedules
+            }
             tx.later(Query(DECLARE, (node, "", deploy)))
-            taken: list[str] = []
-            for some in in_chunks(sorted(schedules)):
-                taken += _declare(tx, node, deploy, some)
+            taken_names: list[str] = []
+            for chunk in in_chunks(sorted(schedules)):
+                taken_names += _declare(tx, node, deploy, chunk)
             for names in in_chunks(sorted(gone)):
                 tx.later(Query(UNDECLARE, (node, names)), Query(MARK_REMOVED, (names,)))
             tx.later(Query(MARK_PAUSED_REMOVED), Query(FORGET))
-            return taken
+            return taken_names
 
         return self._change(work)
 
@@ -94,7 +97,7 @@ class SQLSchedules(ScheduleStore):
                 BatchQuery(SET_ASIDE, [(name,) for name in gone]),
             )
             self._change(lambda tx: tx.run(Query(LOCK_DECLARATIONS), *aside))
-        later = [number(at) for (at,) in next_.rows if number(at) != NEVER]
+        later = [number(time) for (time,) in next_.rows if number(time) != NEVER]
         return Look(
             number(clock.rows[0][0]),
             good,
@@ -105,7 +108,7 @@ class SQLSchedules(ScheduleStore):
         )
 
     def tick(self, ticks: Sequence[Tick]) -> list[TickEnd]:
-        add_queues(self._session(), {push.queue for one in ticks for push in one.pushes})
+        add_queues(self._session(), {push.queue for tick in ticks for push in tick.pushes})
         return list(map(self._tick, ticks))
 
     def _tick(self, tick: Tick) -> TickEnd:
@@ -116,26 +119,26 @@ class SQLSchedules(ScheduleStore):
 
     def put(self, schedule: NewSchedule) -> PutEnd:
         def work(tx: Transaction) -> PutEnd:
-            known, living = _known(tx, schedule.name)
-            if known and known.declared and living:
+            scheduled, living = _known(tx, schedule.name)
+            if scheduled and scheduled.declared and living:
                 return "declared"
-            if known and known.hash == schedule.hash and not known.declared:
+            if scheduled and scheduled.hash == schedule.hash and not scheduled.declared:
                 return "same"
             _put(tx, schedule, declared=False)
-            return "replaced" if known else "added"
+            return "replaced" if scheduled else "added"
 
         return self._change(work)
 
     def remove(self, name: str) -> RemoveEnd:
         def work(tx: Transaction) -> RemoveEnd:
-            known, living = _known(tx, name)
-            if known is None:
+            scheduled, living = _known(tx, name)
+            if scheduled is None:
                 return "unknown"
-            if known.declared and living:
+            if scheduled.declared and living:
                 return "declared"
-            (found,) = tx.run(Query(HIDDEN, (name,)))
+            (hidden,) = tx.run(Query(HIDDEN, (name,)))
             tx.later(Query(REMOVE, (name,)))
-            stored, deploy = found.rows[0]
+            stored, deploy = hidden.rows[0]
             hash_, _, spec = blob(stored).partition(b"\n")
             if living and not is_unreadable_declaration(name, hash_, spec):
                 _put(tx, NewSchedule(name, to_text(hash_), spec, 0), number(deploy))
@@ -145,8 +148,8 @@ class SQLSchedules(ScheduleStore):
 
     def pause(self, name: str) -> bool:
         def work(tx: Transaction) -> bool:
-            (found, _) = tx.run(Query(GET, (name,)), Query(PAUSE, (name,)))
-            return bool(found.rows)
+            (answer, _) = tx.run(Query(GET, (name,)), Query(PAUSE, (name,)))
+            return bool(answer.rows)
 
         return self._change(work)
 
@@ -169,20 +172,28 @@ class SQLSchedules(ScheduleStore):
         return self._session().transact(work)
 
 
-def _declared(found: QueryResult) -> int:
-    return number(found.rows[0][0]) if found.rows else 0
+def _declared(result: QueryResult) -> int:
+    return number(result.rows[0][0]) if result.rows else 0
 
 
 def _known(tx: Transaction, name: str) -> tuple[Scheduled | None, bool]:
     """Lock what is declared. Returns the schedule of this name, and whether a living node declares
-    one."""
+    such a schedule."""
     asked = Query(LOCK_DECLARATIONS), Query(GET, (name,)), Query(LIVING, (name,))
-    _, found, living = tx.run(*asked)
-    return Scheduled.read(found.rows[0]) if found.rows else None, bool(living.rows)
+    _, answer, living = tx.run(*asked)
+    return Scheduled.read(answer.rows[0]) if answer.rows else None, bool(living.rows)
 
 
-def _put(tx: Transaction, one: NewSchedule, deploy: int = 0, *, declared: bool = True) -> None:
-    row = (one.name, one.hash, one.spec, one.due, one.due, int(declared), deploy)
+def _put(tx: Transaction, schedule: NewSchedule, deploy: int = 0, *, declared: bool = True) -> None:
+    row = (
+        schedule.name,
+        schedule.hash,
+        schedule.spec,
+        schedule.due,
+        schedule.due,
+        int(declared),
+        deploy,
+    )
     tx.later(Query(PUT, row))
 
 
@@ -190,38 +201,40 @@ def _declare(
     tx: Transaction, node: str, deploy: int, schedules: Sequence[NewSchedule]
 ) -> list[str]:
     """Declare schedules. Returns the names that people have given to other schedules."""
-    (found,) = tx.run(Query(STORED, ([one.name for one in schedules],)))
-    stored = {to_text(row[0]): row for row in found.rows}
-    tx.later(BatchQuery(DECLARE, [(node, one.name, deploy) for one in schedules]))
-    taken, kept = [], []
-    for one in schedules:
-        _, hash_, declared, due, paused, by, now = stored.get(one.name, (None, "", 1, 0, 0, 0, 0))
+    (answer,) = tx.run(Query(STORED, ([schedule.name for schedule in schedules],)))
+    stored = {to_text(row[0]): row for row in answer.rows}
+    tx.later(BatchQuery(DECLARE, [(node, schedule.name, deploy) for schedule in schedules]))
+    taken_names, unchanged = [], []
+    for schedule in schedules:
+        _, hash_, declared, due, paused, stored_deploy, now = stored.get(
+            schedule.name, (None, "", 1, 0, 0, 0, 0)
+        )
         if not declared:
-            taken.append(one.name)
-            hidden = one.hash.encode() + b"\n" + one.spec
-            tx.later(Query(HIDE, (hidden, deploy, one.name, deploy)))
-        elif number(by) > deploy:
+            taken_names.append(schedule.name)
+            hidden = schedule.hash.encode() + b"\n" + schedule.spec
+            tx.later(Query(HIDE, (hidden, deploy, schedule.name, deploy)))
+        elif number(stored_deploy) > deploy:
             continue
-        elif to_text(hash_) == one.hash:
-            kept.append((deploy, one.name))
+        elif to_text(hash_) == schedule.hash:
+            unchanged.append((deploy, schedule.name))
         else:
             is_waiting = to_text(hash_) not in ("", REMOVED) and not paused and number(due) <= now
-            _put(tx, one._replace(due=number(due)) if is_waiting else one, deploy)
-    tx.later(BatchQuery(KEEP, kept))
-    return taken
+            _put(tx, schedule._replace(due=number(due)) if is_waiting else schedule, deploy)
+    tx.later(BatchQuery(KEEP, unchanged))
+    return taken_names
 
 
 def _tick(tx: Transaction, tick: Tick) -> TickEnd | None:
-    """Advance a schedule. Returns None if this has changed nothing and is to be repeated."""
+    """Advance a schedule. Returns None if nothing was changed and the tick is to be repeated."""
     row = tx.one(LOCK_SCHEDULE, tick.name)
     if row is None:
         return "lost"
-    one, now = Scheduled.read(row[:-1]), number(row[-1])
-    same = one.hash == tick.hash and one.due == tick.expected
-    if not same or one.paused or one.at > now:
+    scheduled, now = Scheduled.read(row[:-1]), number(row[-1])
+    is_current = scheduled.hash == tick.hash and scheduled.due == tick.expected
+    if not is_current or scheduled.paused or scheduled.at > now:
         return "lost"
     waits = bool(tick.pushes) and tick.overlap != "allow"
-    held = waits and tx.one(UNFINISHED, one.job) is not None
+    held = waits and tx.one(UNFINISHED, scheduled.job) is not None
     stored = [] if held else tick.pushes
     if stored and stored[0].unique:
         (job,) = stored
@@ -230,20 +243,20 @@ def _tick(tx: Transaction, tick: Tick) -> TickEnd | None:
             return None
         stored = stored if holder == job.id else []
     else:
-        tx.later(BatchQuery(INSERT_JOB, [job_row(tx, one) for one in stored]))
-        tx.tell(sorted({one.queue for one in stored}))
-    return _advance(tx, one, tick, stored, now, held)
+        tx.later(BatchQuery(INSERT_JOB, [job_row(tx, push) for push in stored]))
+        tx.tell(sorted({push.queue for push in stored}))
+    return _advance(tx, scheduled, tick, stored, now, held)
 
 
 def _advance(
-    tx: Transaction, one: Scheduled, tick: Tick, stored: Sequence[Push], now: int, held: bool
+    tx: Transaction, scheduled: Scheduled, tick: Tick, stored: Sequence[Push], now: int, held: bool
 ) -> TickEnd:
-    """Advance a schedule. `stored`: its new jobs. `held`: the previous job is unfinished."""
+    """Advance a schedule. `stored`: its new jobs. `held`: its previous job is unfinished."""
     if held and tick.overlap == "buffer":
-        tx.later(Query(WAIT, (now + BUFFER_INTERVAL, one.name)))
+        tx.later(Query(WAIT, (now + BUFFER_INTERVAL, scheduled.name)))
         return "waiting"
     skipped = bool(tick.pushes) and not stored
-    last, job = (tick.last, stored[-1].id) if stored else (one.last, one.job)
+    last, job = (tick.last, stored[-1].id) if stored else (scheduled.last, scheduled.job)
     counted = len(stored), int(skipped) + tick.left_out
-    tx.later(Query(ADVANCE, (tick.due, tick.at or tick.due, last, job, *counted, one.name)))
+    tx.later(Query(ADVANCE, (tick.due, tick.at or tick.due, last, job, *counted, scheduled.name)))
     return "skipped" if skipped else "stored"
