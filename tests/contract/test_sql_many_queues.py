@@ -209,4 +209,5 @@ def test_a_step_reads_no_more_rows_with_thousands_of_used_queues(
             *(Query("INSERT INTO {queues} (queue) VALUES (?)", (f"n{n}",)) for n in range(3000))
         )
     )
-    assert cost() <= 1.5 * few
+    # PostgreSQL also counts the versions of rows that its vacuum has yet to remove.
+    assert cost() < few + 300
